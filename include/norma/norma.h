@@ -1,0 +1,357 @@
+/*
+ * norma: normalization layers for CPUs.
+ *
+ * A program makes a context once, a plan per layer when its model loads, and calls norma_run() on the
+ * hot path:
+ *
+ *     norma_context *context;
+ *     norma_context_create(&context, NULL);
+ *     const int64_t shape[] = {rows, cols};
+ *     norma_desc desc = norma_layer_norm_desc(2, shape, -1, NORMA_F32);
+ *     norma_plan *plan;
+ *     norma_plan_create(&plan, context, &desc);
+ *     norma_args args = {sizeof args};
+ *     args.x = x, args.y = y, args.scale = gamma, args.shift = beta;
+ *     norma_run(plan, &args);
+ *
+ * What every function here promises:
+ *
+ * - Failure is a norma_status; norma_last_error() then holds a sentence that names the argument and what
+ *   was expected. On failure nothing is written through the caller's pointers, except that a create
+ *   function stores NULL. No function aborts.
+ * - The result of a run depends on the values and the shape of each reduced set and on nothing else: not on
+ *   the thread count, the batch around it, pointer alignment, in place or not, or which of the AVX2, AVX-512
+ *   and NEON kernels ran. (The generic kernels may lack fused multiply-add; they agree within the error
+ *   bound.) The floating-point environment is assumed to be the default one: round to nearest, denormals kept.
+ * - Statistics are one-pass Welford moments about a pivot taken from the data, merged in double: for f32
+ *   the error stays within 4e-6 * max(1, |y|) at any offset of the data from zero.
+ * - NaN or infinity in the input stays inside the reduced set that holds it.
+ *
+ * Extents and strides count elements, never bytes. Pointers need the alignment of their element type only.
+ */
+#ifndef NORMA_NORMA_H
+#define NORMA_NORMA_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define NORMA_VERSION_MAJOR 0
+#define NORMA_VERSION_MINOR 1
+#define NORMA_VERSION_PATCH 0
+
+#if defined(__GNUC__) && !defined(NORMA_STATIC)
+#define NORMA_API __attribute__((visibility("default")))
+#else
+#define NORMA_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The largest rank of a shape. */
+#define NORMA_MAX_RANK 8
+
+typedef enum norma_status {
+    NORMA_SUCCESS = 0,
+    NORMA_INVALID_ARGUMENT = 1, /* the caller can mend it; norma_last_error() says how */
+    NORMA_UNSUPPORTED = 2,      /* well formed, but this build has no kernel for it */
+    NORMA_OUT_OF_MEMORY = 3
+} norma_status;
+
+typedef enum norma_dtype { NORMA_F32 = 1, NORMA_F64 = 2 } norma_dtype;
+
+/* Memory order of a tensor with a channel axis; "HW" stands for any number of spatial axes. */
+typedef enum norma_layout { NORMA_NCHW = 1, NORMA_NHWC = 2 } norma_layout;
+
+/* Instruction sets that have kernels, lowest first within an architecture. */
+typedef enum norma_isa {
+    NORMA_ISA_BEST = 0, /* in options only: the best that this CPU and operating system run */
+    NORMA_ISA_GENERIC = 1,
+    NORMA_ISA_AVX2 = 2,   /* AVX2, FMA, F16C */
+    NORMA_ISA_AVX512 = 3, /* AVX-512 F, BW, VL, DQ on top of the above */
+    NORMA_ISA_NEON = 4    /* AArch64 Advanced SIMD */
+} norma_isa;
+
+typedef enum norma_op {
+    NORMA_LAYER_NORM = 1,
+    NORMA_RMS_NORM = 2,
+    NORMA_LP_NORM = 3,
+    NORMA_CHANNEL_NORM = 4,
+    NORMA_MVN = 5
+} norma_op;
+
+/* Where epsilon stands in the divisor. v is the variance (layer, channel norm, MVN), the mean square (RMS norm) or the
+ * sum of squares (Lp norm with p = 2); for p = 1 the root is left out and v is the sum of magnitudes. A divisor that comes
+ * out as zero divides nothing: the normalized value is then 0, so that y = shift. */
+typedef enum norma_epsilon_mode {
+    NORMA_EPSILON_INSIDE = 1,  /* sqrt(v + epsilon): PyTorch, ONNX, oneDNN */
+    NORMA_EPSILON_OUTSIDE = 2, /* sqrt(v) + epsilon: ONNX MeanVarianceNormalization, added to an Lp norm */
+    NORMA_EPSILON_FLOOR = 3,   /* max(sqrt(v), epsilon): torch.nn.functional.normalize, ggml's L2 norm */
+    NORMA_EPSILON_NONE = 4     /* sqrt(v): ONNX LpNormalization */
+} norma_epsilon_mode;
+
+/* Where RMS norm rounds to the type of y, and what multiplies. All three agree on f32 and f64 but for the 1 + scale. */
+typedef enum norma_rms_mode {
+    NORMA_RMS_SCALE_THEN_ROUND = 1, /* round(x * rstd * scale): PyTorch, ONNX Runtime, ggml, vLLM */
+    NORMA_RMS_ROUND_THEN_SCALE = 2, /* round(round(x * rstd) * scale): Hugging Face Llama, ONNX RMSNormalization */
+    NORMA_RMS_ONE_PLUS_SCALE = 3    /* round(x * rstd * (1 + scale)): Gemma */
+} norma_rms_mode;
+
+/* What args.rstd receives. */
+typedef enum norma_saved { NORMA_SAVE_RSTD = 1, NORMA_SAVE_VARIANCE = 2 } norma_saved;
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Versions, errors, the machine
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* The version of the library in use, as major * 10000 + minor * 100 + patch, and as text. */
+NORMA_API int norma_version(void);
+NORMA_API const char *norma_version_string(void);
+
+/* The sentence of this thread's latest failure ("" before any); valid until the thread's next norma call. */
+NORMA_API const char *norma_last_error(void);
+
+/* Names for print-outs: "invalid argument", "f32", "avx512", "layer_norm". Unknown values give "unknown". */
+NORMA_API const char *norma_status_name(norma_status status);
+NORMA_API const char *norma_dtype_name(norma_dtype dtype);
+NORMA_API const char *norma_isa_name(norma_isa isa);
+NORMA_API const char *norma_op_name(norma_op op);
+
+/* What the machine offers, found once per process. Sizes in bytes; 0 where the system does not tell. */
+typedef struct norma_cpu_info {
+    size_t struct_size;      /* set by the caller: sizeof(norma_cpu_info) */
+    norma_isa isa;           /* the best usable instruction set */
+    const char *model;       /* the processor's name; static storage */
+    int cores;               /* processors this process may run on */
+    int64_t l1_size;         /* data cache of one core */
+    int64_t l2_size;         /* of one core (or cluster) */
+    int64_t l3_size;         /* the last-level cache one core sees */
+} norma_cpu_info;
+
+NORMA_API norma_status norma_get_cpu_info(norma_cpu_info *info);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Context: threads and instruction set, made once and shared
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct norma_context norma_context;
+
+/* A parallel loop of the caller's: calls task(argument, i) exactly once for each i in [0, count), in any order on any
+ * threads, and returns when all have returned. Called by norma_run() on the thread that called it. */
+typedef void (*norma_task)(void *argument, size_t index);
+typedef void (*norma_parallel_for)(void *pool, size_t count, norma_task task, void *argument);
+
+typedef struct norma_context_options {
+    size_t struct_size;              /* sizeof(norma_context_options) */
+    int threads;                     /* most threads a run may use; 0: NORMA_NUM_THREADS, else one per core */
+    norma_isa isa;                   /* highest instruction set to use; the environment's NORMA_ISA may lower it further */
+    norma_parallel_for parallel_for; /* NULL: OpenMP (or serial, when threads is 1 or norma was built without it) */
+    void *pool;                      /* passed to parallel_for; norma_args.pool, when set, goes before it */
+} norma_context_options;
+
+/* Makes a context. options may be NULL for all defaults. Reads NORMA_ISA (generic, avx2, avx512 or neon: may only lower),
+ * NORMA_NUM_THREADS and NORMA_VERBOSE (1: one line to stderr per plan). Errors: an unknown word in these variables or
+ * an option out of range is NORMA_INVALID_ARGUMENT. The context may be shared by any threads. */
+NORMA_API norma_status norma_context_create(norma_context **context, const norma_context_options *options);
+
+/* Gives up the caller's hold; plans made from the context keep it alive. NULL is allowed. */
+NORMA_API void norma_context_destroy(norma_context *context);
+
+typedef struct norma_context_info {
+    size_t struct_size;      /* set by the caller: sizeof(norma_context_info) */
+    norma_isa isa;           /* the instruction set in force */
+    const char *isa_reason;  /* why; lives as long as the context */
+    int threads;             /* most threads a run uses */
+    const char *threading;   /* "openmp", "caller" or "serial" */
+    const char *tuning;      /* where the blocking comes from; lives as long as the context */
+} norma_context_info;
+
+/* Tells what a context settled on. context may be NULL: the process's default context. */
+NORMA_API norma_status norma_context_get_info(const norma_context *context, norma_context_info *info);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Descriptors: what to compute
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Filled by the functions below; fields may then be changed before norma_plan_create(). */
+typedef struct norma_desc {
+    size_t struct_size;
+    norma_op op;
+    norma_dtype dtype;             /* of x, y, scale, shift, mean and rstd */
+    norma_layout layout;           /* channel norm: where the channels lie */
+    int rank;
+    int64_t shape[NORMA_MAX_RANK]; /* outermost first, as the tensor lies in memory */
+    uint32_t axes;                 /* bit k set: axis k is reduced */
+    int64_t x_row_stride;          /* elements from one normalized row to the next; 0: dense. Only where the */
+    int64_t y_row_stride;          /* reduced axes are the trailing ones. At least the length of a row. */
+    double epsilon;
+    norma_epsilon_mode epsilon_mode;
+    int p;                         /* Lp norm: 1 or 2 */
+    norma_rms_mode rms_mode;
+    norma_saved saved;
+} norma_desc;
+
+/* For the functions below: a descriptor with the given shape, nothing reduced yet. Not for callers. A rank that does not
+ * fit is kept so that norma_plan_create() can name it. */
+static inline norma_desc norma_desc_of_shape_(norma_op op, int rank, const int64_t *shape, norma_dtype dtype)
+{
+    norma_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.struct_size = sizeof desc;
+    desc.op = op;
+    desc.dtype = dtype;
+    desc.layout = NORMA_NCHW;
+    desc.rank = shape ? rank : 0;
+    for (int k = 0; k < desc.rank && k < NORMA_MAX_RANK; k++) {
+        desc.shape[k] = shape[k];
+    }
+    desc.epsilon = 1e-5;
+    desc.epsilon_mode = NORMA_EPSILON_INSIDE;
+    desc.p = 2;
+    desc.rms_mode = NORMA_RMS_SCALE_THEN_ROUND;
+    desc.saved = NORMA_SAVE_RSTD;
+    return desc;
+}
+
+/* Axis numbers may be negative: -1 is the last. One that does not exist sets a bit past the rank's, for
+ * norma_plan_create() to refuse. */
+static inline uint32_t norma_axis_bit_(int rank, int axis)
+{
+    const int k = axis < 0 ? axis + rank : axis;
+    return k >= 0 && k < rank && k < NORMA_MAX_RANK ? (uint32_t)1 << k : (uint32_t)1 << 31;
+}
+
+static inline uint32_t norma_axes_from_(int rank, int axis)
+{
+    uint32_t axes = norma_axis_bit_(rank, axis);
+    for (int k = axis < 0 ? axis + rank : axis; k >= 0 && k < rank && k < NORMA_MAX_RANK; k++) {
+        axes |= (uint32_t)1 << k;
+    }
+    return axes;
+}
+
+/* Layer norm over the axes from `axis` to the last: y = (x - mean) / sqrt(variance + epsilon) * scale + shift.
+ * scale and shift have the shape of what is normalized; each may be absent. epsilon 1e-5.
+ * (Ba, Kiros, Hinton: Layer Normalization, arXiv 1607.06450, eq. 3; ONNX LayerNormalization 17.) */
+static inline norma_desc norma_layer_norm_desc(int rank, const int64_t *shape, int axis, norma_dtype dtype)
+{
+    norma_desc desc = norma_desc_of_shape_(NORMA_LAYER_NORM, rank, shape, dtype);
+    desc.axes = norma_axes_from_(desc.rank, axis);
+    return desc;
+}
+
+/* RMS norm over the axes from `axis` to the last: y = x / sqrt(mean(x^2) + epsilon) * scale, see norma_rms_mode.
+ * scale has the shape of what is normalized or is absent; there is no shift. epsilon 1e-5.
+ * (Zhang, Sennrich: Root Mean Square Layer Normalization, arXiv 1910.07467, eq. 4; ONNX RMSNormalization 23.) */
+static inline norma_desc norma_rms_norm_desc(int rank, const int64_t *shape, int axis, norma_dtype dtype)
+{
+    norma_desc desc = norma_desc_of_shape_(NORMA_RMS_NORM, rank, shape, dtype);
+    desc.axes = norma_axes_from_(desc.rank, axis);
+    return desc;
+}
+
+/* Lp norm along one axis, any of them: y = x / ||x||_p with p 1 or 2; a zero norm gives 0. No scale or shift. No epsilon
+ * (set epsilon and epsilon_mode for the other conventions). (ONNX LpNormalization 22.) */
+static inline norma_desc norma_lp_norm_desc(int rank, const int64_t *shape, int axis, int p, norma_dtype dtype)
+{
+    norma_desc desc = norma_desc_of_shape_(NORMA_LP_NORM, rank, shape, dtype);
+    desc.axes = norma_axis_bit_(desc.rank, axis);
+    desc.epsilon = 0;
+    desc.epsilon_mode = NORMA_EPSILON_NONE;
+    desc.p = p;
+    return desc;
+}
+
+/* Channel norm (LayerNorm2d): layer norm over the channels alone, at each batch item and position.
+ * x is (n, c, spatial) in NCHW, (n, spatial, c) in NHWC, spatial the product of all spatial extents. scale and shift are
+ * [c]; each may be absent. epsilon 1e-5. (Liu et al.: A ConvNet for the 2020s, arXiv 2201.03545.) */
+static inline norma_desc norma_channel_norm_desc(int64_t n, int64_t c, int64_t spatial, norma_layout layout,
+                                                 norma_dtype dtype)
+{
+    const int64_t shape[3] = {n, layout == NORMA_NHWC ? spatial : c, layout == NORMA_NHWC ? c : spatial};
+    norma_desc desc = norma_desc_of_shape_(NORMA_CHANNEL_NORM, 3, shape, dtype);
+    desc.layout = layout;
+    desc.axes = layout == NORMA_NHWC ? 4 : 2;
+    return desc;
+}
+
+/* Mean-variance normalization over any set of axes: y = (x - mean) / (sqrt(variance) + epsilon). No scale or shift.
+ * epsilon 1e-9, outside the root. (ONNX MeanVarianceNormalization 13, whose default axes are 0, 2, 3.) */
+static inline norma_desc norma_mvn_desc(int rank, const int64_t *shape, int axes_count, const int *axes, norma_dtype dtype)
+{
+    norma_desc desc = norma_desc_of_shape_(NORMA_MVN, rank, shape, dtype);
+    for (int i = 0; axes && i < axes_count; i++) {
+        desc.axes |= norma_axis_bit_(desc.rank, axes[i]);
+    }
+    desc.epsilon = 1e-9;
+    desc.epsilon_mode = NORMA_EPSILON_OUTSIDE;
+    return desc;
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Plans: made when a model loads, run on the hot path
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct norma_plan norma_plan;
+
+/* Checks a descriptor and settles kernel, blocking and partition. context may be NULL: the process's default context.
+ * Errors: NORMA_INVALID_ARGUMENT names the field (a negative extent, extents whose product overflows, an empty reduction,
+ * an unknown enumerator, epsilon negative or NaN, a row stride that makes rows overlap, a struct_size this library does
+ * not know, …). An extent of 0 outside the reduction is fine: such a plan's run writes nothing.
+ * The plan is immutable: any threads may run it at once. */
+NORMA_API norma_status norma_plan_create(norma_plan **plan, norma_context *context, const norma_desc *desc);
+
+/* NULL is allowed. No run of the plan may be under way. */
+NORMA_API void norma_plan_destroy(norma_plan *plan);
+
+/* The tensors of one run. All have the descriptor's dtype and lie densely unless it gives strides. y may be x itself;
+ * otherwise no output may overlap an input or another output. */
+typedef struct norma_args {
+    size_t struct_size; /* sizeof(norma_args) */
+    const void *x;
+    void *y;
+    const void *scale; /* gamma, or NULL */
+    const void *shift; /* beta, or NULL */
+    void *mean;        /* out, one per reduced set in order, or NULL; not for RMS and Lp norm */
+    void *rstd;        /* out, likewise: 1 / divisor, or with NORMA_SAVE_VARIANCE the v of norma_epsilon_mode */
+    void *pool;        /* goes before the context's pool for this run when not NULL */
+} norma_args;
+
+/* Computes y. Allocates nothing, takes no lock, does no I/O (OpenMP may do so when it starts its threads on a
+ * first run). Returns NORMA_INVALID_ARGUMENT for a NULL plan or tensor, a tensor the op does not take, a
+ * pointer that is not aligned to its element, or y overlapping x without being x; nothing is written then. */
+NORMA_API norma_status norma_run(const norma_plan *plan, const norma_args *args);
+
+/* Writes what the plan settled on as one line of text into buffer, always terminated when size > 0, and returns
+ * the length the whole text has, as snprintf does: op, dtype, shape, geometry, kernel, blocking, threads. */
+NORMA_API size_t norma_plan_describe(const norma_plan *plan, char *buffer, size_t size);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * One call, no plan: the same kernels on the process's default context
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Dense (rows, cols), each row normalized; scale and shift [cols] or NULL. Formulas as in the descriptors above.
+ * Thread-safe; allocates nothing after the process's first call. */
+NORMA_API norma_status norma_layer_norm_f32(const float *x, float *y, const float *scale, const float *shift, int64_t rows,
+                                            int64_t cols, double epsilon);
+NORMA_API norma_status norma_layer_norm_f64(const double *x, double *y, const double *scale, const double *shift, int64_t rows,
+                                            int64_t cols, double epsilon);
+NORMA_API norma_status norma_rms_norm_f32(const float *x, float *y, const float *scale, int64_t rows, int64_t cols,
+                                          double epsilon);
+NORMA_API norma_status norma_rms_norm_f64(const double *x, double *y, const double *scale, int64_t rows, int64_t cols,
+                                          double epsilon);
+/* Each row divided by max(its Lp norm, epsilon); p is 1 or 2. */
+NORMA_API norma_status norma_lp_norm_f32(const float *x, float *y, int64_t rows, int64_t cols, int p, double epsilon);
+NORMA_API norma_status norma_lp_norm_f64(const double *x, double *y, int64_t rows, int64_t cols, int p, double epsilon);
+NORMA_API norma_status norma_channel_norm_f32(const float *x, float *y, const float *scale, const float *shift, int64_t n,
+                                              int64_t c, int64_t spatial, norma_layout layout, double epsilon);
+NORMA_API norma_status norma_channel_norm_f64(const double *x, double *y, const double *scale, const double *shift, int64_t n,
+                                              int64_t c, int64_t spatial, norma_layout layout, double epsilon);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * The vector vocabulary on AVX-512 (F, BW, VL, DQ): see template/vector.h for what each word means.
+ */
+#ifndef NORMA_SIMD_H
+#define NORMA_SIMD_H
+
+#include <immintrin.h>
+
+#if !(defined __AVX512F__ && defined __AVX512BW__ && defined __AVX512VL__ && defined __AVX512DQ__)
+#error "compile this folder with the flags of norma's avx512 list"
+#endif
+
+#define NORMA_ISA_NAME avx512
+
+static inline void simd_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+static inline void simd_fence(void) { _mm_sfence(); }
+
+/* f32 */
+
+typedef __m512 vf32;
+enum { vf32_width = 16 };
+
+static inline __mmask16 vf32_first(int count) { return (__mmask16)((1u << count) - 1); }
+
+static inline vf32 vf32_zero(void) { return _mm512_setzero_ps(); }
+static inline vf32 vf32_set1(float a) { return _mm512_set1_ps(a); }
+static inline vf32 vf32_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline vf32 vf32_load_part(const float *p, int count) { return _mm512_maskz_loadu_ps(vf32_first(count), p); }
+static inline void vf32_store(float *p, vf32 a) { _mm512_storeu_ps(p, a); }
+static inline void vf32_store_part(float *p, vf32 a, int count) { _mm512_mask_storeu_ps(p, vf32_first(count), a); }
+static inline void vf32_stream(float *p, vf32 a) { _mm512_stream_ps(p, a); }
+static inline vf32 vf32_add(vf32 a, vf32 b) { return _mm512_add_ps(a, b); }
+static inline vf32 vf32_sub(vf32 a, vf32 b) { return _mm512_sub_ps(a, b); }
+static inline vf32 vf32_mul(vf32 a, vf32 b) { return _mm512_mul_ps(a, b); }
+static inline vf32 vf32_fma(vf32 a, vf32 b, vf32 c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vf32 vf32_fnma(vf32 a, vf32 b, vf32 c) { return _mm512_fnmadd_ps(a, b, c); }
+static inline vf32 vf32_abs(vf32 a) { return _mm512_abs_ps(a); }
+static inline vf32 vf32_lane0(vf32 a) { return _mm512_broadcastss_ps(_mm512_castps512_ps128(a)); }
+static inline float vf32_get0(vf32 a) { return _mm512_cvtss_f32(a); }
+static inline vf32 vf32_first_of(vf32 a, vf32 b, int count) { return _mm512_mask_blend_ps(vf32_first(count), b, a); }
+
+static inline double simd_sum8(__m512d a)
+{
+    const __m256d b = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
+    const __m128d c = _mm_add_pd(_mm256_castpd256_pd128(b), _mm256_extractf128_pd(b, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(c, _mm_unpackhi_pd(c, c)));
+}
+
+static inline double vf32_sum(const vf32 *a)
+{
+    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(*a));
+    const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(*a, 1));
+    return simd_sum8(_mm512_add_pd(low, high));
+}
+
+static inline double vf32_sum_squares(const vf32 *a)
+{
+    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(*a));
+    const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(*a, 1));
+    return simd_sum8(_mm512_add_pd(_mm512_mul_pd(low, low), _mm512_mul_pd(high, high)));
+}
+
+/* f64 */
+
+typedef __m512d vf64;
+enum { vf64_width = 8 };
+
+static inline __mmask8 vf64_first(int count) { return (__mmask8)((1u << count) - 1); }
+
+static inline vf64 vf64_zero(void) { return _mm512_setzero_pd(); }
+static inline vf64 vf64_set1(double a) { return _mm512_set1_pd(a); }
+static inline vf64 vf64_load(const double *p) { return _mm512_loadu_pd(p); }
+static inline vf64 vf64_load_part(const double *p, int count) { return _mm512_maskz_loadu_pd(vf64_first(count), p); }
+static inline void vf64_store(double *p, vf64 a) { _mm512_storeu_pd(p, a); }
+static inline void vf64_store_part(double *p, vf64 a, int count) { _mm512_mask_storeu_pd(p, vf64_first(count), a); }
+static inline void vf64_stream(double *p, vf64 a) { _mm512_stream_pd(p, a); }
+static inline vf64 vf64_add(vf64 a, vf64 b) { return _mm512_add_pd(a, b); }
+static inline vf64 vf64_sub(vf64 a, vf64 b) { return _mm512_sub_pd(a, b); }
+static inline vf64 vf64_mul(vf64 a, vf64 b) { return _mm512_mul_pd(a, b); }
+static inline vf64 vf64_fma(vf64 a, vf64 b, vf64 c) { return _mm512_fmadd_pd(a, b, c); }
+static inline vf64 vf64_fnma(vf64 a, vf64 b, vf64 c) { return _mm512_fnmadd_pd(a, b, c); }
+static inline vf64 vf64_abs(vf64 a) { return _mm512_abs_pd(a); }
+static inline vf64 vf64_lane0(vf64 a) { return _mm512_broadcastsd_pd(_mm512_castpd512_pd128(a)); }
+static inline double vf64_get0(vf64 a) { return _mm512_cvtsd_f64(a); }
+static inline vf64 vf64_first_of(vf64 a, vf64 b, int count) { return _mm512_mask_blend_pd(vf64_first(count), b, a); }
+static inline double vf64_sum(const vf64 *a) { return simd_sum8(*a); }
+static inline double vf64_sum_squares(const vf64 *a) { return simd_sum8(_mm512_mul_pd(*a, *a)); }
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * Drivers: one per geometry. Each splits a run of a plan into tasks for the context's threads and calls serial kernels on
+ * its share of them. They allocate nothing.
+ */
+#ifndef NORMA_DRIVERS_H
+#define NORMA_DRIVERS_H
+
+#include "plan.h"
+
+void norma_drive_rows(const norma_plan *plan, const norma_args *args);
+void norma_drive_planes(const norma_plan *plan, const norma_args *args);
+void norma_drive_fibers(const norma_plan *plan, const norma_args *args);
+
+/* Calls task(argument, i) for i in [0, count) on the plan's threads. */
+static inline void norma_drive_tasks(const norma_plan *plan, const norma_args *args, int64_t count, norma_task task, void *argument)
+{
+    norma_parallel_run(&plan->context->parallel, args->pool, (size_t)count, task, argument);
+}
+
+/* The begin of part `index` when `total` items are split evenly into `parts`. */
+static inline int64_t norma_part_begin(int64_t total, int64_t parts, int64_t index)
+{
+    return total / parts * index + (index < total % parts ? index : total % parts);
+}
+
+/* The element `index` of a tensor; NULL stays NULL. */
+static inline const void *norma_at(const norma_plan *plan, const void *tensor, int64_t index)
+{
+    return tensor ? (const char *)tensor + index * (int64_t)norma_dtype_size(plan->problem.dtype) : NULL;
+}
+
+static inline void *norma_out_at(const norma_plan *plan, void *tensor, int64_t index)
+{
+    return tensor ? (char *)tensor + index * (int64_t)norma_dtype_size(plan->problem.dtype) : NULL;
+}
+
+#endif

@@ -1,0 +1,171 @@
+/*
+ * Planes: a reduced set is several runs. Each set is reduced in units, which then merge in order, and written run by run.
+ *
+ * Units follow from the shape alone: the segments of a run where the set is one run (as for rows too long or too few to be
+ * shared out whole), otherwise groups of whole runs. So threads may share out sets or units and the bits stay the same.
+ */
+#include "drivers/drivers.h"
+
+/* One set at work. */
+typedef struct planes_set {
+    const norma_plan *plan;
+    const norma_args *args;
+    int64_t index;
+    const void *x;
+    void *y;
+    int64_t runs_per_unit; /* where the set has several runs */
+    int64_t unit_length;   /* where it is one */
+    int64_t units;
+    int64_t tasks;
+    norma_affine affine;
+    norma_partial partial[NORMA_SEGMENTS_MAX];
+} planes_set;
+
+static int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static norma_partial reduce_run(const norma_rows_kernel *kernel, const norma_plan *plan, const void *x, int64_t length)
+{
+    const int64_t segment = norma_segment_length(length);
+    norma_partial partial = {0, 0, 0};
+    for (int64_t done = 0; done < length; done += segment) {
+        const int64_t next = length - done < segment ? length - done : segment;
+        const norma_partial part = kernel->reduce(norma_at(plan, x, done), next);
+        partial = done ? norma_partial_merge(partial, part) : part;
+    }
+    return partial;
+}
+
+static norma_partial reduce_unit(const planes_set *set, int64_t unit)
+{
+    const norma_problem *problem = &set->plan->problem;
+    const norma_rows_kernel *kernel = set->plan->kernel;
+    if (problem->runs == 1) {
+        const int64_t first = unit * set->unit_length;
+        const int64_t left = problem->length - first;
+        return kernel->reduce(norma_at(set->plan, set->x, first), left < set->unit_length ? left : set->unit_length);
+    }
+    const int64_t first = unit * set->runs_per_unit;
+    const int64_t left = problem->runs - first;
+    const int64_t last = first + (left < set->runs_per_unit ? left : set->runs_per_unit);
+    norma_partial partial = {0, 0, 0};
+    for (int64_t run = first; run < last; run++) {
+        int64_t x, y;
+        norma_axes_offset(problem->reduced, problem->reduced_count, run, &x, &y);
+        const norma_partial part = reduce_run(kernel, set->plan, norma_at(set->plan, set->x, x), problem->length);
+        partial = run > first ? norma_partial_merge(partial, part) : part;
+    }
+    return partial;
+}
+
+static void reduce_units(void *argument, size_t task)
+{
+    planes_set *set = argument;
+    const int64_t last = norma_part_begin(set->units, set->tasks, (int64_t)task + 1);
+    for (int64_t unit = norma_part_begin(set->units, set->tasks, (int64_t)task); unit < last; unit++) {
+        set->partial[unit] = reduce_unit(set, unit);
+    }
+}
+
+/* Elements [first, last) of a run. */
+static void write_range(const planes_set *set, int64_t run, int64_t first, int64_t last)
+{
+    const norma_plan *plan = set->plan;
+    const norma_problem *problem = &plan->problem;
+    const norma_rows_kernel *kernel = plan->kernel;
+    const norma_rows_job job = {.normalizer = &problem->normalizer, .blocking = &plan->blocking};
+    int64_t x, y;
+    norma_axes_offset(problem->reduced, problem->reduced_count, run, &x, &y);
+    kernel->apply(&job, &set->affine, norma_at(plan, set->x, x + first), norma_out_at(plan, set->y, y + first),
+                  norma_at(plan, set->args->scale, first), norma_at(plan, set->args->shift, first), last - first);
+}
+
+static void write_share(void *argument, size_t task)
+{
+    const planes_set *set = argument;
+    const norma_problem *problem = &set->plan->problem;
+    const int64_t total = problem->runs * problem->length;
+    int64_t first = norma_part_begin(total, set->tasks, (int64_t)task);
+    const int64_t last = norma_part_begin(total, set->tasks, (int64_t)task + 1);
+    while (first < last) {
+        const int64_t run = first / problem->length;
+        const int64_t begin = first - run * problem->length;
+        const int64_t left = last - first;
+        const int64_t end = problem->length - begin < left ? problem->length : begin + left;
+        write_range(set, run, begin, end);
+        first += end - begin;
+    }
+}
+
+static void store_statistic(const norma_plan *plan, void *tensor, int64_t index, double value)
+{
+    if (!tensor) {
+        return;
+    }
+    if (plan->problem.dtype == NORMA_F64) {
+        ((double *)tensor)[index] = value;
+    } else {
+        ((float *)tensor)[index] = (float)value;
+    }
+}
+
+static void normalize_set(const norma_plan *plan, const norma_args *args, int64_t index, int64_t tasks)
+{
+    const norma_problem *problem = &plan->problem;
+    planes_set set = {.plan = plan, .args = args, .index = index};
+    int64_t x, y;
+    norma_axes_offset(problem->kept, problem->kept_count, index, &x, &y);
+    set.x = norma_at(plan, args->x, x);
+    set.y = norma_out_at(plan, args->y, y);
+    if (problem->runs == 1) {
+        set.unit_length = norma_segment_length(problem->length);
+        set.units = divide_up(problem->length, set.unit_length);
+    } else {
+        set.runs_per_unit = divide_up(problem->runs, NORMA_SEGMENTS_MAX);
+        set.units = divide_up(problem->runs, set.runs_per_unit);
+    }
+    set.tasks = tasks < set.units ? tasks : set.units;
+    norma_drive_tasks(plan, args, set.tasks, reduce_units, &set);
+    norma_partial whole = set.partial[0];
+    for (int64_t unit = 1; unit < set.units; unit++) {
+        whole = norma_partial_merge(whole, set.partial[unit]);
+    }
+    set.affine = norma_normalizer_affine(&problem->normalizer, &whole);
+    set.tasks = tasks;
+    norma_drive_tasks(plan, args, set.tasks, write_share, &set);
+    store_statistic(plan, args->mean, index, whole.mean);
+    store_statistic(plan, args->rstd, index, norma_normalizer_saved(&problem->normalizer, &whole, set.affine.factor));
+}
+
+/* Several sets to a task. */
+typedef struct planes_share {
+    const norma_plan *plan;
+    const norma_args *args;
+    int64_t tasks;
+} planes_share;
+
+static void normalize_sets(void *argument, size_t task)
+{
+    const planes_share *share = argument;
+    const int64_t sets = share->plan->problem.outer;
+    const int64_t last = norma_part_begin(sets, share->tasks, (int64_t)task + 1);
+    for (int64_t set = norma_part_begin(sets, share->tasks, (int64_t)task); set < last; set++) {
+        normalize_set(share->plan, share->args, set, 1);
+    }
+}
+
+void norma_drive_planes(const norma_plan *plan, const norma_args *args)
+{
+    const int64_t sets = plan->problem.outer;
+    const int64_t threads = plan->blocking.threads;
+    if (sets >= threads) {
+        planes_share share = {plan, args, threads};
+        norma_drive_tasks(plan, args, threads, normalize_sets, &share);
+    } else {
+        for (int64_t set = 0; set < sets; set++) {
+            normalize_set(plan, args, set, threads);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+/* Rows: whole rows are shared out among the threads; rows too long or too few for that go the way of planes. */
+#include "drivers/drivers.h"
+
+typedef struct rows_share {
+    const norma_plan *plan;
+    norma_rows_job job;
+    int64_t rows;
+    int64_t tasks;
+} rows_share;
+
+static void normalize_share(void *argument, size_t index)
+{
+    const rows_share *share = argument;
+    const norma_rows_kernel *kernel = share->plan->kernel;
+    const int64_t first = norma_part_begin(share->rows, share->tasks, (int64_t)index);
+    const int64_t last = norma_part_begin(share->rows, share->tasks, (int64_t)index + 1);
+    kernel->normalize(&share->job, first, last);
+}
+
+void norma_drive_rows(const norma_plan *plan, const norma_args *args)
+{
+    const norma_problem *problem = &plan->problem;
+    const int64_t rows = problem->outer;
+    const int threads = plan->blocking.threads;
+    /* A row beyond NORMA_SEGMENTS_MAX leaves has segments, which only planes know; fewer rows than threads are split. */
+    const bool segmented = problem->length > (int64_t)NORMA_RUN_LEAF * NORMA_SEGMENTS_MAX;
+    if (segmented || (rows < threads && problem->length > NORMA_RUN_LEAF)) {
+        norma_drive_planes(plan, args);
+        return;
+    }
+    rows_share share = {
+        .plan = plan,
+        .job = {.x = args->x,
+                .y = args->y,
+                .scale = args->scale,
+                .shift = args->shift,
+                .mean = args->mean,
+                .saved = args->rstd,
+                .length = problem->length,
+                .x_stride = problem->kept[0].x_stride,
+                .y_stride = problem->kept[0].y_stride,
+                .normalizer = &problem->normalizer,
+                .blocking = &plan->blocking},
+        .rows = rows,
+        .tasks = rows < threads ? rows : threads,
+    };
+    norma_drive_tasks(plan, args, share.tasks, normalize_share, &share);
+}

@@ -1,0 +1,4 @@
+/* The fibers kernels for f64 on generic. */
+#define NORMA_DTYPE f64
+#include "generic/simd.h"
+#include "template/fibers.h"

@@ -1,0 +1,129 @@
+/*
+ * The vector vocabulary in portable C with the vector extension of gcc and clang, which they lower to whatever the
+ * baseline has: see template/vector.h for what each word means.
+ *
+ * vf32_fma() rounds twice here: a baseline without FMA would call libm for each lane.
+ */
+#ifndef NORMA_SIMD_H
+#define NORMA_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define NORMA_ISA_NAME generic
+
+static inline void simd_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+static inline void simd_fence(void) {}
+
+/* f32 */
+
+typedef float vf32 __attribute__((vector_size(16)));
+typedef int32_t simd_i32 __attribute__((vector_size(16)));
+enum { vf32_width = 4 };
+
+static inline vf32 vf32_set1(float a) { return (vf32){a, a, a, a}; }
+static inline vf32 vf32_zero(void) { return vf32_set1(0); }
+static inline vf32 vf32_add(vf32 a, vf32 b) { return a + b; }
+static inline vf32 vf32_sub(vf32 a, vf32 b) { return a - b; }
+static inline vf32 vf32_mul(vf32 a, vf32 b) { return a * b; }
+static inline vf32 vf32_fma(vf32 a, vf32 b, vf32 c) { return a * b + c; }
+static inline vf32 vf32_fnma(vf32 a, vf32 b, vf32 c) { return c - a * b; }
+
+static inline vf32 vf32_choose(simd_i32 mask, vf32 a, vf32 b)
+{
+    return (vf32)((mask & (simd_i32)a) | (~mask & (simd_i32)b));
+}
+
+static inline vf32 vf32_abs(vf32 a) { return (vf32)((simd_i32)a & INT32_MAX); }
+static inline vf32 vf32_lane0(vf32 a) { return vf32_set1(a[0]); }
+static inline float vf32_get0(vf32 a) { return a[0]; }
+
+static inline vf32 vf32_load_part(const float *p, int count)
+{
+    vf32 a = vf32_zero();
+    memcpy(&a, p, (size_t)count * sizeof(float));
+    return a;
+}
+
+static inline vf32 vf32_load(const float *p) { return vf32_load_part(p, vf32_width); }
+static inline void vf32_store_part(float *p, vf32 a, int count) { memcpy(p, &a, (size_t)count * sizeof(float)); }
+static inline void vf32_store(float *p, vf32 a) { memcpy(p, &a, sizeof a); }
+static inline void vf32_stream(float *p, vf32 a) { vf32_store(p, a); }
+
+static inline vf32 vf32_first_of(vf32 a, vf32 b, int count)
+{
+    return vf32_choose((simd_i32){0, 1, 2, 3} < (simd_i32){count, count, count, count}, a, b);
+}
+
+static inline double vf32_sum(const vf32 *a)
+{
+    double s[4];
+    for (int i = 0; i < 4; i++) {
+        s[i] = ((double)a[0][i] + (double)a[2][i]) + ((double)a[1][i] + (double)a[3][i]);
+    }
+    return (s[0] + s[2]) + (s[1] + s[3]);
+}
+
+static inline double vf32_sum_squares(const vf32 *a)
+{
+    double s[4];
+    for (int i = 0; i < 4; i++) {
+        const double q[4] = {a[0][i], a[1][i], a[2][i], a[3][i]};
+        s[i] = (q[0] * q[0] + q[2] * q[2]) + (q[1] * q[1] + q[3] * q[3]);
+    }
+    return (s[0] + s[2]) + (s[1] + s[3]);
+}
+
+/* f64 */
+
+typedef double vf64 __attribute__((vector_size(16)));
+typedef int64_t simd_i64 __attribute__((vector_size(16)));
+enum { vf64_width = 2 };
+
+static inline vf64 vf64_set1(double a) { return (vf64){a, a}; }
+static inline vf64 vf64_zero(void) { return vf64_set1(0); }
+static inline vf64 vf64_add(vf64 a, vf64 b) { return a + b; }
+static inline vf64 vf64_sub(vf64 a, vf64 b) { return a - b; }
+static inline vf64 vf64_mul(vf64 a, vf64 b) { return a * b; }
+static inline vf64 vf64_fma(vf64 a, vf64 b, vf64 c) { return a * b + c; }
+static inline vf64 vf64_fnma(vf64 a, vf64 b, vf64 c) { return c - a * b; }
+
+static inline vf64 vf64_choose(simd_i64 mask, vf64 a, vf64 b)
+{
+    return (vf64)((mask & (simd_i64)a) | (~mask & (simd_i64)b));
+}
+
+static inline vf64 vf64_abs(vf64 a) { return (vf64)((simd_i64)a & INT64_MAX); }
+static inline vf64 vf64_lane0(vf64 a) { return vf64_set1(a[0]); }
+static inline double vf64_get0(vf64 a) { return a[0]; }
+
+static inline vf64 vf64_load_part(const double *p, int count)
+{
+    vf64 a = vf64_zero();
+    memcpy(&a, p, (size_t)count * sizeof(double));
+    return a;
+}
+
+static inline vf64 vf64_load(const double *p) { return vf64_load_part(p, vf64_width); }
+static inline void vf64_store_part(double *p, vf64 a, int count) { memcpy(p, &a, (size_t)count * sizeof(double)); }
+static inline void vf64_store(double *p, vf64 a) { memcpy(p, &a, sizeof a); }
+static inline void vf64_stream(double *p, vf64 a) { vf64_store(p, a); }
+
+static inline vf64 vf64_first_of(vf64 a, vf64 b, int count)
+{
+    return vf64_choose((simd_i64){0, 1} < (simd_i64){count, count}, a, b);
+}
+
+static inline double vf64_sum(const vf64 *a)
+{
+    const vf64 s = (a[0] + a[2]) + (a[1] + a[3]);
+    return s[0] + s[1];
+}
+
+static inline double vf64_sum_squares(const vf64 *a)
+{
+    const vf64 s = (a[0] * a[0] + a[2] * a[2]) + (a[1] * a[1] + a[3] * a[3]);
+    return s[0] + s[1];
+}
+
+#endif

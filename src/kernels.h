@@ -1,0 +1,119 @@
+/*
+ * What a kernel is: the interface between the drivers above and the templates below, and the registry that joins them.
+ *
+ * Kernels are serial, stateless, allocation-free functions over a range. The API has validated what they get; they assert.
+ */
+#ifndef NORMA_KERNELS_H
+#define NORMA_KERNELS_H
+
+#include <stdbool.h>
+
+#include "normalizer.h"
+#include "norma/norma.h"
+
+typedef enum norma_geometry { NORMA_ROWS, NORMA_PLANES, NORMA_FIBERS } norma_geometry;
+
+/* A knob may change which loop runs and in what order, never the reduction tree: results keep their bits. */
+typedef struct norma_blocking {
+    int lockstep;  /* rows: reduced, and written, side by side: 1 or 2 */
+    int group;     /* rows: written while the next group is reduced; a multiple of lockstep, at most NORMA_GROUP_MAX */
+    int64_t strip; /* rows: elements of each row of a group written in turn, so that their scale and shift stay near;
+                      fibers: columns reduced before they are written, at most NORMA_STRIP_MAX */
+    bool stream;   /* write y past the caches */
+    int threads;   /* most tasks that a run is split into */
+} norma_blocking;
+
+/* These bound the kernels' stack. */
+#define NORMA_GROUP_MAX 16
+#define NORMA_STRIP_MAX 512
+
+/* One axis of a tensor: how many steps, and elements per step in x and in y. */
+typedef struct norma_axis {
+    int64_t extent;
+    int64_t x_stride;
+    int64_t y_stride;
+} norma_axis;
+
+/* Rows: each reduced set is one contiguous run. */
+typedef struct norma_rows_job {
+    const void *x;
+    void *y;
+    const void *scale;     /* one per element of a run, or NULL */
+    const void *shift;
+    void *mean;            /* one per row, or NULL */
+    void *saved;
+    int64_t length;        /* of a run */
+    int64_t x_stride;      /* elements from one row to the next */
+    int64_t y_stride;
+    const norma_normalizer *normalizer;
+    const norma_blocking *blocking;
+} norma_rows_job;
+
+typedef struct norma_rows_kernel {
+    /* Rows [first, last): statistics and y, one after the other while the row is in cache. */
+    void (*normalize)(const norma_rows_job *job, int64_t first, int64_t last);
+    /* The partial of `count` elements of a run; they begin at a leaf boundary of it. */
+    norma_partial (*reduce)(const void *x, int64_t count);
+    /* y of `count` elements, at x and y; scale and shift (or NULL) start at the same element. */
+    void (*apply)(const norma_rows_job *job, const norma_affine *affine, const void *x, void *y, const void *scale,
+                  const void *shift, int64_t count);
+} norma_rows_kernel;
+
+/* Fibers: a matrix whose columns are the reduced sets. Its rows may be enumerated by several axes, outermost first. */
+typedef struct norma_fibers_job {
+    const void *x;
+    void *y;
+    const void *scale;     /* one per row of the matrix, or NULL */
+    const void *shift;
+    void *mean;            /* one per column, or NULL */
+    void *saved;
+    const norma_axis *axes;
+    int axes_count;
+    int64_t rows;          /* product of the axes' extents */
+    const norma_normalizer *normalizer;
+    const norma_blocking *blocking;
+} norma_fibers_job;
+
+typedef struct norma_fibers_kernel {
+    /* Columns [first, last): statistics and y, a strip of columns at a time. */
+    void (*normalize)(const norma_fibers_job *job, int64_t first, int64_t last);
+} norma_fibers_kernel;
+
+/* Elements of a run in one leaf, and rows of a matrix in one: the canonical reduction merges f32 lanes up to here and goes
+ * on in double. Leaves of one reduction fall into at most NORMA_SEGMENTS_MAX segments of equal length; leaves are
+ * folded in order within a segment, then segments in order. Both follow from the length alone, so that threads can take
+ * whole segments. */
+#define NORMA_RUN_LEAF 8192
+#define NORMA_FIBER_LEAF 512
+#define NORMA_SEGMENTS_MAX 64
+
+/* Elements per segment of a run of the given length. */
+static inline int64_t norma_segment_length(int64_t length)
+{
+    const int64_t leaves = (length + NORMA_RUN_LEAF - 1) / NORMA_RUN_LEAF;
+    return (leaves + NORMA_SEGMENTS_MAX - 1) / NORMA_SEGMENTS_MAX * NORMA_RUN_LEAF;
+}
+
+#define X(geometry, statistic, dtype)                                                                                          \
+    extern const norma_##geometry##_kernel norma_##geometry##_##statistic##_##dtype##_generic,                                 \
+        norma_##geometry##_##statistic##_##dtype##_avx2, norma_##geometry##_##statistic##_##dtype##_avx512,                    \
+        norma_##geometry##_##statistic##_##dtype##_neon;
+#include "kernels.def"
+#undef X
+
+typedef struct norma_kernel_entry {
+    const char *name; /* "rows_moments_f32" */
+    norma_geometry geometry;
+    norma_statistic statistic;
+    norma_dtype dtype;
+    const void *kernel[NORMA_ISA_NEON + 1]; /* by norma_isa; NULL where this build has none */
+} norma_kernel_entry;
+
+/* All kernels, for tests, benches and the tuner. */
+extern const norma_kernel_entry norma_kernel_table[];
+extern const size_t norma_kernel_count;
+
+/* The kernel for a geometry (planes run on the rows kernels), NULL when this build has none. */
+const norma_kernel_entry *norma_kernel_find(norma_geometry geometry, norma_statistic statistic, norma_dtype dtype);
+
+#endif

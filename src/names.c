@@ -1,0 +1,75 @@
+/* Names of versions and enumerators. */
+#include "norma/norma.h"
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
+int norma_version(void)
+{
+    return NORMA_VERSION_MAJOR * 10000 + NORMA_VERSION_MINOR * 100 + NORMA_VERSION_PATCH;
+}
+
+const char *norma_version_string(void)
+{
+    return TEXT(NORMA_VERSION_MAJOR) "." TEXT(NORMA_VERSION_MINOR) "." TEXT(NORMA_VERSION_PATCH);
+}
+
+const char *norma_status_name(norma_status status)
+{
+    switch (status) {
+    case NORMA_SUCCESS:
+        return "success";
+    case NORMA_INVALID_ARGUMENT:
+        return "invalid argument";
+    case NORMA_UNSUPPORTED:
+        return "unsupported";
+    case NORMA_OUT_OF_MEMORY:
+        return "out of memory";
+    }
+    return "unknown";
+}
+
+const char *norma_dtype_name(norma_dtype dtype)
+{
+    switch (dtype) {
+    case NORMA_F32:
+        return "f32";
+    case NORMA_F64:
+        return "f64";
+    }
+    return "unknown";
+}
+
+const char *norma_isa_name(norma_isa isa)
+{
+    switch (isa) {
+    case NORMA_ISA_BEST:
+        return "best";
+    case NORMA_ISA_GENERIC:
+        return "generic";
+    case NORMA_ISA_AVX2:
+        return "avx2";
+    case NORMA_ISA_AVX512:
+        return "avx512";
+    case NORMA_ISA_NEON:
+        return "neon";
+    }
+    return "unknown";
+}
+
+const char *norma_op_name(norma_op op)
+{
+    switch (op) {
+    case NORMA_LAYER_NORM:
+        return "layer_norm";
+    case NORMA_RMS_NORM:
+        return "rms_norm";
+    case NORMA_LP_NORM:
+        return "lp_norm";
+    case NORMA_CHANNEL_NORM:
+        return "channel_norm";
+    case NORMA_MVN:
+        return "mvn";
+    }
+    return "unknown";
+}

@@ -1,0 +1,89 @@
+/*
+ * From statistics to what is applied: partial results of a reduction, how two merge, and the divisor that an op makes of
+ * the whole. Everything here is scalar double and the same on every ISA, so that its bits are too.
+ *
+ * Only static inline functions: ISA files include this header, and no copy built for one ISA may serve another.
+ */
+#ifndef NORMA_NORMALIZER_H
+#define NORMA_NORMALIZER_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "norma/norma.h"
+
+typedef enum norma_statistic {
+    NORMA_MOMENTS,   /* mean and M2, the sum of squared deviations from it */
+    NORMA_SQUARES,   /* sum of squares */
+    NORMA_MAGNITUDES /* sum of magnitudes */
+} norma_statistic;
+
+/* The statistics of `count` elements. For squares and magnitudes the mean is 0 and m2 the sum: deviations from zero. */
+typedef struct norma_partial {
+    double count;
+    double mean;
+    double m2;
+} norma_partial;
+
+/* How an op turns the whole reduction into a divisor. */
+typedef struct norma_normalizer {
+    norma_statistic statistic;
+    norma_epsilon_mode epsilon_mode;
+    norma_saved saved;
+    bool one_plus_scale; /* multiply by 1 + scale */
+    double epsilon;
+    double weight;       /* v = m2 * weight: 1 / count for a mean, 1 for a sum */
+} norma_normalizer;
+
+/* y = (x - mean) * factor, then scale and shift. */
+typedef struct norma_affine {
+    double mean;
+    double factor;
+} norma_affine;
+
+/* Merges b, which follows a. (Chan, Golub, LeVeque: Algorithms for Computing the Sample Variance, 1983, eq. 2.1.) */
+static inline norma_partial norma_partial_merge(norma_partial a, norma_partial b)
+{
+    const double count = a.count + b.count;
+    if (count == 0) {
+        return a;
+    }
+    const double delta = b.mean - a.mean;
+    const double part = b.count / count;
+    const norma_partial merged = {count, a.mean + delta * part, a.m2 + b.m2 + delta * (delta * (a.count * part))};
+    return merged;
+}
+
+/* The factor for v, see norma_epsilon_mode. */
+static inline double norma_normalizer_factor(const norma_normalizer *normalizer, double v)
+{
+    const bool root = normalizer->statistic != NORMA_MAGNITUDES;
+    const double epsilon = normalizer->epsilon;
+    double divisor;
+    if (normalizer->epsilon_mode == NORMA_EPSILON_INSIDE) {
+        divisor = root ? sqrt(v + epsilon) : v + epsilon;
+    } else {
+        divisor = root ? sqrt(v) : v;
+        if (normalizer->epsilon_mode == NORMA_EPSILON_OUTSIDE) {
+            divisor += epsilon;
+        } else if (normalizer->epsilon_mode == NORMA_EPSILON_FLOOR) {
+            divisor = divisor < epsilon ? epsilon : divisor;
+        }
+    }
+    return divisor == 0 ? 0 : 1 / divisor;
+}
+
+static inline norma_affine norma_normalizer_affine(const norma_normalizer *normalizer, const norma_partial *partial)
+{
+    const norma_affine affine = {partial->mean, norma_normalizer_factor(normalizer, partial->m2 * normalizer->weight)};
+    return affine;
+}
+
+/* What args.rstd receives. */
+static inline double norma_normalizer_saved(const norma_normalizer *normalizer, const norma_partial *partial, double factor)
+{
+    return normalizer->saved == NORMA_SAVE_VARIANCE ? partial->m2 * normalizer->weight : factor;
+}
+
+#endif

@@ -1,0 +1,21 @@
+/* A plan: a problem, and all that running it needs. Immutable once made. */
+#ifndef NORMA_PLAN_H
+#define NORMA_PLAN_H
+
+#include "context.h"
+#include "problem.h"
+
+struct norma_plan {
+    norma_context *context;
+    norma_desc desc;
+    norma_problem problem;
+    const norma_kernel_entry *entry;
+    const void *kernel; /* norma_<geometry>_kernel; planes run on the rows kernels */
+    norma_blocking blocking;
+};
+
+/* Makes a plan in place: norma_plan_create() without the allocation, for the one-call forms. norma_plan_fini() ends it. */
+norma_status norma_plan_init(norma_plan *plan, norma_context *context, const norma_desc *desc);
+void norma_plan_fini(norma_plan *plan);
+
+#endif

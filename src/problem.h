@@ -1,0 +1,67 @@
+/*
+ * A descriptor, checked and turned into geometry: which elements share statistics, in the few forms that have kernels.
+ */
+#ifndef NORMA_PROBLEM_H
+#define NORMA_PROBLEM_H
+
+#include "kernels.h"
+
+/*
+ * The tensor is a set of axes, outermost first, of which some are reduced. Neighbours of one kind are merged and axes of
+ * extent 1 dropped; what is left tells the geometry:
+ *
+ *     rows    kept, reduced                        each set is one contiguous run
+ *     planes  …, reduced, kept, reduced            each set is several runs: one per step of the reduced axes before the last
+ *     fibers  …, reduced, kept                     each set is a column of a matrix whose rows the reduced axes enumerate
+ */
+typedef struct norma_problem {
+    norma_geometry geometry;
+    norma_dtype dtype;
+    norma_normalizer normalizer;
+    bool takes_scale;
+    bool takes_shift;
+    bool takes_mean;
+    norma_axis kept[NORMA_MAX_RANK];    /* but the columns of fibers */
+    int kept_count;
+    norma_axis reduced[NORMA_MAX_RANK]; /* but the run of rows and planes */
+    int reduced_count;
+    int64_t length;  /* rows, planes: of a run; fibers: columns of a matrix */
+    int64_t outer;   /* product of the kept axes */
+    int64_t runs;    /* product of the reduced axes: runs of a set, or rows of a matrix */
+    int64_t count;   /* elements of a reduced set */
+    bool empty;      /* nothing to compute */
+    int64_t x_span;  /* elements from the first to one past the last */
+    int64_t y_span;
+} norma_problem;
+
+/* Checks desc and fills problem. On failure the sentence names the field. */
+norma_status norma_problem_init(norma_problem *problem, const norma_desc *desc);
+
+/* Product of extents. */
+static inline int64_t norma_axes_extent(const norma_axis *axes, int count)
+{
+    int64_t extent = 1;
+    for (int k = 0; k < count; k++) {
+        extent *= axes[k].extent;
+    }
+    return extent;
+}
+
+/* Where step `index` of the axes lies in x and in y, counted with the last axis fastest. */
+static inline void norma_axes_offset(const norma_axis *axes, int count, int64_t index, int64_t *x, int64_t *y)
+{
+    *x = *y = 0;
+    for (int k = count - 1; k >= 0; k--) {
+        const int64_t step = index % axes[k].extent;
+        index /= axes[k].extent;
+        *x += step * axes[k].x_stride;
+        *y += step * axes[k].y_stride;
+    }
+}
+
+static inline size_t norma_dtype_size(norma_dtype dtype)
+{
+    return dtype == NORMA_F64 ? sizeof(double) : sizeof(float);
+}
+
+#endif

@@ -1,0 +1,349 @@
+/*
+ * Fibers: each reduced set is a column of a matrix, and a strip of columns is written while it is still in cache.
+ *
+ * Parameters, see template/vector.h: NORMA_DTYPE, and the ISA's simd.h. Defines norma_fibers_<statistic>_<dtype>_<isa> for
+ * every statistic.
+ *
+ * A lane is a column, so lanes never mix and no sums go across them. The canonical reduction of a column: leaves of
+ * NORMA_FIBER_LEAF rows, in a leaf chunks of ROWS rows by Welford's update (template/welford.h), in a chunk row k to chain
+ * k mod CHAINS; leaves merge in order in double.
+ */
+#include "template/welford.h"
+
+enum {
+    ROWS = 16,      /* rows of a chunk: their moments are in registers while each column's are loaded and stored once */
+    WRITE_ROWS = 4  /* rows written at a time: their scale and shift are in registers */
+};
+
+/* A strip of columns at work. */
+typedef struct strip {
+    const norma_fibers_job *job;
+    norma_statistic statistic;
+    int64_t first; /* column */
+    int64_t columns;
+    double mean[NORMA_STRIP_MAX];
+    double m2[NORMA_STRIP_MAX];
+    /* the leaf's moments while it is reduced; center, factor and low of template/write.h's sense when it is written */
+    real a[NORMA_STRIP_MAX];
+    real b[NORMA_STRIP_MAX];
+    real c[NORMA_STRIP_MAX];
+} strip;
+
+/* Elements of the matrix's row `row` before the strip's first column, in x and y. */
+INLINE void row_offset(const norma_fibers_job *job, int64_t row, int64_t *x, int64_t *y)
+{
+    *x = *y = 0;
+    for (int k = job->axes_count - 1; k >= 0; k--) {
+        const int64_t step = k ? row % job->axes[k].extent : row;
+        row = k ? row / job->axes[k].extent : 0;
+        *x += step * job->axes[k].x_stride;
+        *y += step * job->axes[k].y_stride;
+    }
+}
+
+/* Loads `lanes` lanes; a constant NORMA_WIDTH where the vector is whole. */
+INLINE vec load_lanes(const real *p, int lanes)
+{
+    return lanes == NORMA_WIDTH ? V(load)(p) : V(load_part)(p, lanes);
+}
+
+INLINE void chunk_row(norma_statistic statistic, chunk_sums *c, int chain, vec x, vec high)
+{
+    if (statistic == NORMA_MOMENTS) {
+        chunk_add(c, chain, x, high);
+    } else if (statistic == NORMA_SQUARES) {
+        c->squares[chain] = V(fma)(x, x, c->squares[chain]);
+    } else {
+        c->squares[chain] = V(add)(c->squares[chain], V(abs)(x));
+    }
+}
+
+/* One vector of columns, `rows` rows of them (a constant where the chunk is whole), at column `at` of the strip. */
+INLINE void reduce_vector(strip *s, const real *const *x, int rows, int64_t at, int lanes, int64_t before)
+{
+    chunk_sums c = chunk_begin();
+    moments m;
+    if (before) {
+        m.high = V(load)(s->a + at), m.low = V(load)(s->b + at), m.m2 = V(load)(s->c + at);
+    } else {
+        m = moments_about(load_lanes(x[0] + at, lanes));
+    }
+    int k = 0;
+    for (; k + CHAINS <= rows; k += CHAINS) {
+        UNROLL
+        for (int j = 0; j < CHAINS; j++) {
+            chunk_row(s->statistic, &c, j, load_lanes(x[k + j] + at, lanes), m.high);
+        }
+    }
+    UNROLL
+    for (int j = 0; j < CHAINS - 1; j++) {
+        if (k + j < rows) {
+            chunk_row(s->statistic, &c, j, load_lanes(x[k + j] + at, lanes), m.high);
+        }
+    }
+    if (s->statistic == NORMA_MOMENTS) {
+        m = chunk_end(&c, m, (real)before, (real)rows);
+        V(store)(s->a + at, m.high);
+        V(store)(s->b + at, m.low);
+    } else {
+        m.m2 = V(add)(m.m2, sum_of_chains(c.squares));
+    }
+    V(store)(s->c + at, m.m2);
+}
+
+INLINE void reduce_chunk(strip *s, const real *const *x, int rows, int64_t before)
+{
+    int64_t at = 0;
+    for (; at + NORMA_WIDTH <= s->columns; at += NORMA_WIDTH) {
+        reduce_vector(s, x, rows, at, NORMA_WIDTH, before);
+    }
+    if (at < s->columns) {
+        reduce_vector(s, x, rows, at, (int)(s->columns - at), before);
+    }
+}
+
+/* Rows [first, last), one leaf, into the strip's a, b, c. */
+INLINE void reduce_leaf(strip *s, int64_t first, int64_t last)
+{
+    for (int64_t row = first; row < last; row += ROWS) {
+        const int rows = last - row < ROWS ? (int)(last - row) : ROWS;
+        const real *x[ROWS];
+        for (int k = 0; k < rows; k++) {
+            int64_t in_x, in_y;
+            row_offset(s->job, row + k, &in_x, &in_y);
+            x[k] = (const real *)s->job->x + in_x + s->first;
+        }
+        if (rows == ROWS) {
+            reduce_chunk(s, x, ROWS, row - first);
+        } else {
+            reduce_chunk(s, x, rows, row - first);
+        }
+    }
+}
+
+/* Merges the leaf in a, b, c into mean and m2, which hold `before` rows. norma_partial_merge(), a vector at a time. */
+INLINE void merge_leaf(strip *s, int64_t before, int64_t count)
+{
+    const double part = (double)count / (double)(before + count);
+    const double weight = (double)before * part;
+    const bool centered = s->statistic == NORMA_MOMENTS;
+    for (int64_t i = 0; i < s->columns; i++) {
+        const double mean = centered ? (double)s->a[i] + (double)s->b[i] : 0;
+        if (before) {
+            const double delta = mean - s->mean[i];
+            s->mean[i] = s->mean[i] + delta * part;
+            s->m2[i] = s->m2[i] + (double)s->c[i] + delta * (delta * weight);
+        } else {
+            s->mean[i] = mean;
+            s->m2[i] = (double)s->c[i];
+        }
+    }
+}
+
+#if NORMA_DTYPE_IS == NORMA_IS_f32
+
+/* A column whose squares leave the range of f32 (see rescue() of template/reduce.h), plainly and in double. */
+NOINLINE void rescue_column(strip *s, int64_t column)
+{
+    const norma_fibers_job *job = s->job;
+    const real *x = (const real *)job->x + s->first + column;
+    int64_t in_x, in_y;
+    double sum = 0, m2 = 0;
+    for (int64_t row = 0; s->statistic == NORMA_MOMENTS && row < job->rows; row++) {
+        row_offset(job, row, &in_x, &in_y);
+        sum += (double)x[in_x] - (double)x[0];
+    }
+    const double origin = s->statistic == NORMA_MOMENTS ? (double)x[0] : 0;
+    const double mean = origin + sum / (double)job->rows;
+    for (int64_t row = 0; row < job->rows; row++) {
+        row_offset(job, row, &in_x, &in_y);
+        const double d = (double)x[in_x] - mean;
+        m2 += s->statistic == NORMA_MAGNITUDES ? fabs(d) : d * d;
+    }
+    s->mean[column] = mean;
+    s->m2[column] = m2;
+}
+
+INLINE void keep_in_range(strip *s)
+{
+    for (int64_t i = 0; i < s->columns; i++) {
+        if (RARELY(!(s->m2[i] <= (double)FLT_MAX) || s->m2[i] < 1e-30)) {
+            rescue_column(s, i);
+        }
+    }
+}
+
+#else
+
+INLINE void keep_in_range(strip *s)
+{
+    (void)s;
+}
+
+#endif
+
+INLINE void reduce_strip(strip *s)
+{
+    const int64_t rows = s->job->rows;
+    for (int64_t row = 0; row < rows; row += NORMA_FIBER_LEAF) {
+        const int64_t last = rows - row < NORMA_FIBER_LEAF ? rows : row + NORMA_FIBER_LEAF;
+        reduce_leaf(s, row, last);
+        merge_leaf(s, row, last - row);
+    }
+    keep_in_range(s);
+}
+
+/* mean and m2 become center, factor and low; saves what the caller asked for. */
+INLINE void finish_strip(strip *s)
+{
+    const norma_fibers_job *job = s->job;
+    const norma_normalizer normalizer = *job->normalizer;
+    real *mean = job->mean ? (real *)job->mean + s->first : NULL;
+    real *saved = job->saved ? (real *)job->saved + s->first : NULL;
+    for (int64_t i = 0; i < s->columns; i++) {
+        const norma_partial partial = {(double)job->rows, s->mean[i], s->m2[i]};
+        const double factor = norma_normalizer_affine(&normalizer, &partial).factor;
+        const real center = (real)s->mean[i];
+        s->a[i] = center;
+        s->b[i] = (real)factor;
+        s->c[i] = -(real)(s->mean[i] - (double)center) * (real)factor;
+        if (mean) {
+            mean[i] = (real)s->mean[i];
+        }
+        if (saved) {
+            saved[i] = (real)norma_normalizer_saved(&normalizer, &partial, factor);
+        }
+    }
+}
+
+/* How rows are written, chosen by constants. */
+typedef struct fiber_step {
+    norma_statistic statistic;
+    bool has_scale;
+    bool has_shift;
+    bool stream;
+} fiber_step;
+
+INLINE void write_vector(fiber_step step, const strip *s, const real *const *x, real *const *y, int rows, const vec *scale,
+                         const vec *shift, int64_t at, int lanes)
+{
+    const vec center = V(load)(s->a + at), factor = V(load)(s->b + at), low = V(load)(s->c + at);
+    UNROLL
+    for (int k = 0; k < rows; k++) {
+        const vec in = load_lanes(x[k] + at, lanes);
+        vec out = step.statistic == NORMA_MOMENTS ? V(fma)(V(sub)(in, center), factor, low) : V(mul)(in, factor);
+        if (step.has_scale && step.has_shift) {
+            out = V(fma)(out, scale[k], shift[k]);
+        } else if (step.has_scale) {
+            out = V(mul)(out, scale[k]);
+        } else if (step.has_shift) {
+            out = V(add)(out, shift[k]);
+        }
+        if (lanes < NORMA_WIDTH) {
+            V(store_part)(y[k] + at, out, lanes);
+        } else if (step.stream) {
+            V(stream)(y[k] + at, out);
+        } else {
+            V(store)(y[k] + at, out);
+        }
+    }
+}
+
+/* `rows` (a constant) rows from `row`. */
+INLINE void write_rows(fiber_step step, const strip *s, int64_t row, int rows)
+{
+    const norma_fibers_job *job = s->job;
+    const real *x[WRITE_ROWS];
+    real *y[WRITE_ROWS];
+    vec scale[WRITE_ROWS], shift[WRITE_ROWS];
+    UNROLL
+    for (int k = 0; k < rows; k++) {
+        int64_t in_x, in_y;
+        row_offset(job, row + k, &in_x, &in_y);
+        x[k] = (const real *)job->x + in_x + s->first;
+        y[k] = (real *)job->y + in_y + s->first;
+        scale[k] = step.has_scale ? V(set1)(((const real *)job->scale)[row + k]) : V(zero)();
+        shift[k] = step.has_shift ? V(set1)(((const real *)job->shift)[row + k]) : V(zero)();
+    }
+    int64_t at = 0;
+    for (; at + NORMA_WIDTH <= s->columns; at += NORMA_WIDTH) {
+        write_vector(step, s, x, y, rows, scale, shift, at, NORMA_WIDTH);
+    }
+    if (at < s->columns) {
+        write_vector(step, s, x, y, rows, scale, shift, at, (int)(s->columns - at));
+    }
+}
+
+INLINE void write_strip(fiber_step step, const strip *s)
+{
+    const int64_t rows = s->job->rows;
+    int64_t row = 0;
+    for (; row + WRITE_ROWS <= rows; row += WRITE_ROWS) {
+        write_rows(step, s, row, WRITE_ROWS);
+    }
+    for (; row < rows; row++) {
+        write_rows(step, s, row, 1);
+    }
+}
+
+/* Streaming stores want every row of y aligned to the vector at the strip's first column. */
+INLINE bool can_stream(const norma_fibers_job *job, int64_t first)
+{
+    bool aligned = (uintptr_t)((const real *)job->y + first) % sizeof(vec) == 0;
+    for (int k = 0; k < job->axes_count; k++) {
+        aligned = aligned && job->axes[k].y_stride % NORMA_WIDTH == 0;
+    }
+    return job->blocking->stream && aligned;
+}
+
+INLINE void write_with(fiber_step step, const strip *s)
+{
+    if (can_stream(s->job, s->first)) {
+        step.stream = true;
+        write_strip(step, s);
+        simd_fence();
+    } else {
+        step.stream = false;
+        write_strip(step, s);
+    }
+}
+
+INLINE void fibers_normalize(norma_statistic statistic, const norma_fibers_job *job, int64_t first, int64_t last)
+{
+    const int64_t strip_columns = job->blocking->strip;
+    assert(strip_columns > 0 && strip_columns <= NORMA_STRIP_MAX);
+    strip s; /* not cleared: that would cost as much as a small strip's work */
+    s.job = job;
+    s.statistic = statistic;
+    fiber_step step = {.statistic = statistic};
+    for (; first < last; first += strip_columns) {
+        s.first = first;
+        s.columns = last - first < strip_columns ? last - first : strip_columns;
+        reduce_strip(&s);
+        finish_strip(&s);
+        /* Channel norm alone has scale and shift here. */
+        if (statistic == NORMA_MOMENTS && job->scale && job->shift) {
+            step.has_scale = step.has_shift = true;
+            write_with(step, &s);
+        } else if (statistic == NORMA_MOMENTS && job->scale) {
+            step.has_scale = true;
+            write_with(step, &s);
+        } else if (statistic == NORMA_MOMENTS && job->shift) {
+            step.has_shift = true;
+            write_with(step, &s);
+        } else {
+            write_with(step, &s);
+        }
+    }
+}
+
+#define DEFINE_FIBERS_KERNEL(statistic, value)                                                                                 \
+    static void fibers_##statistic##_normalize(const norma_fibers_job *job, int64_t first, int64_t last)                       \
+    {                                                                                                                          \
+        fibers_normalize(value, job, first, last);                                                                             \
+    }                                                                                                                          \
+    const norma_fibers_kernel NORMA_KERNEL_NAME(fibers, statistic) = {.normalize = fibers_##statistic##_normalize}
+
+DEFINE_FIBERS_KERNEL(moments, NORMA_MOMENTS);
+DEFINE_FIBERS_KERNEL(squares, NORMA_SQUARES);
+DEFINE_FIBERS_KERNEL(magnitudes, NORMA_MAGNITUDES);
