@@ -1,0 +1,222 @@
+"""What `norma run` computes, against NumPy in float64: every op, data type and option that changes the numbers."""
+
+import numpy as np
+
+from support import ToolTest, lp_norm, moments_norm, rms_norm
+
+
+class LayerNormTest(ToolTest):
+    def test_last_axis_with_scale_and_bias(self):
+        for rows, cols in [(1, 1), (5, 7), (3, 768), (17, 100), (2, 5000)]:
+            x, g, b = self.normal(rows, cols), self.normal(cols), self.normal(cols)
+            y = self.run_op("layer_norm", x, "--scale", self.save("g.npy", g), "--bias", self.save("b.npy", b))
+            self.check(y, moments_norm(x, 1, 1e-5)[0] * g + b)
+
+    def test_scale_or_bias_alone(self):
+        x, p = self.normal(4, 33), self.normal(33)
+        self.save("p.npy", p)
+        self.check(self.run_op("layer_norm", x, "--scale", "p.npy"), moments_norm(x, 1, 1e-5)[0] * p)
+        self.check(self.run_op("layer_norm", x, "--bias", "p.npy"), moments_norm(x, 1, 1e-5)[0] + p)
+
+    def test_axis(self):
+        x = self.normal(3, 4, 5, 6)
+        for axis in range(-4, 4):
+            axes = tuple(range(axis % 4, 4))
+            shape = x.shape[axis % 4:]
+            g, b = self.normal(*shape), self.normal(*shape)
+            y = self.run_op("layer_norm", x, "--axis", axis, "--scale", self.save("g.npy", g), "--bias",
+                            self.save("b.npy", b))
+            self.check(y, moments_norm(x, axes, 1e-5)[0] * g + b)
+
+    def test_axis_by_default_is_the_last(self):
+        x = self.normal(3, 4, 5)
+        self.check(self.run_op("layer_norm", x), moments_norm(x, 2, 1e-5)[0])
+
+    def test_epsilon_and_its_modes(self):
+        x = self.normal(4, 50) * 0.01
+        for mode in ["inside", "outside", "floor"]:
+            y = self.run_op("layer_norm", x, "--epsilon", "0.3", "--epsilon-mode", mode)
+            self.check(y, moments_norm(x, 1, 0.3, mode)[0])
+        self.check(self.run_op("layer_norm", x, "--epsilon", "0.3"), moments_norm(x, 1, 0.3)[0])
+        self.check(self.run_op("layer_norm", x, "--epsilon-mode", "none"), moments_norm(x, 1, 0, "none")[0])
+
+    def test_f64(self):
+        x, g, b = (self.normal(*shape, dtype=np.float64) for shape in [(6, 200), (200,), (200,)])
+        y = self.run_op("layer_norm", x, "--scale", self.save("g.npy", g), "--bias", self.save("b.npy", b))
+        self.check(y, moments_norm(x, 1, 1e-5)[0] * g + b, np.float64)
+
+    def test_saved_statistics(self):
+        x = self.normal(3, 4, 5, 6)
+        for axis, dtype in [(1, np.float32), (2, np.float64), (3, np.float32), (0, np.float64)]:
+            x = x.astype(dtype)
+            _, mean, variance, divisor = moments_norm(x, tuple(range(axis, 4)), 1e-5)
+            self.run_op("layer_norm", x, "--axis", axis, "--save-mean", "m.npy", "--save-rstd", "r.npy")
+            self.check(self.load("m.npy"), mean, dtype)
+            self.check(self.load("r.npy"), 1 / divisor, dtype)
+            self.run_op("layer_norm", x, "--axis", axis, "--save-variance", "v.npy")
+            self.check(self.load("v.npy"), variance, dtype)
+
+    def test_scale_with_leading_ones(self):
+        x, g = self.normal(2, 3, 4), self.normal(4)
+        for shape in [(1, 4), (1, 1, 4), (1, 1, 1, 4)]:
+            y = self.run_op("layer_norm", x, "--scale", self.save("g.npy", g.reshape(shape)))
+            self.check(y, moments_norm(x, 2, 1e-5)[0] * g)
+
+    def test_large_offset(self):
+        x = self.normal(5, 1000, offset=1e4)
+        self.check(self.run_op("layer_norm", x), moments_norm(x, 1, 1e-5)[0])
+
+
+class OtherOpsTest(ToolTest):
+    def test_rms_norm(self):
+        x = self.normal(3, 4, 50)
+        for axis in [-1, 1, 0]:
+            axes = tuple(range(axis % 3, 3))
+            g = self.normal(*x.shape[axis % 3:])
+            self.save("g.npy", g)
+            y, square, divisor = rms_norm(x, axes, 1e-5)
+            self.check(self.run_op("rms_norm", x, "--axis", axis), y)
+            got = self.run_op("rms_norm", x, "--axis", axis, "--scale", "g.npy", "--save-rstd", "r.npy")
+            self.check(got, y * g)
+            self.check(self.load("r.npy"), 1 / divisor)
+            self.run_op("rms_norm", x, "--axis", axis, "--save-variance", "v.npy")
+            self.check(self.load("v.npy"), square)
+
+    def test_rms_modes(self):
+        x, g = self.normal(3, 50), self.normal(50)
+        self.save("g.npy", g)
+        y = rms_norm(x, 1, 1e-5)[0]
+        for mode, scale in [("scale-then-round", g), ("round-then-scale", g),
+                            ("one-plus-scale", 1 + g.astype(np.float64))]:
+            self.check(self.run_op("rms_norm", x, "--scale", "g.npy", "--rms-mode", mode), y * scale)
+
+    def test_lp_norm(self):
+        x = self.normal(3, 4, 5, offset=0)
+        for dtype in [np.float32, np.float64]:
+            x = x.astype(dtype)
+            for axis in [-3, -2, -1, 0, 1, 2]:
+                for p in [1, 2]:
+                    y, v, divisor = lp_norm(x, axis, p)
+                    got = self.run_op("lp_norm", x, "--axis", axis, "--p", p, "--save-rstd", "r.npy")
+                    self.check(got, y, dtype)
+                    self.check(self.load("r.npy"), 1 / divisor, dtype)
+                    self.run_op("lp_norm", x, "--axis", axis, "--p", p, "--save-variance", "v.npy")
+                    self.check(self.load("v.npy"), v, dtype)
+        self.check(self.run_op("lp_norm", x), lp_norm(x, 2, 2)[0], np.float64)
+
+    def test_lp_norm_of_zeros_is_zero(self):
+        x = np.zeros((3, 5), np.float32)
+        x[1] = 2
+        self.check(self.run_op("lp_norm", x), lp_norm(x, 1)[0])
+
+    def test_lp_norm_epsilon(self):
+        x = self.normal(4, 6, offset=0)
+        self.check(self.run_op("lp_norm", x, "--epsilon", "100"), x.astype(np.float64) / 100)
+        for p in [1, 2]:
+            for mode in ["inside", "outside", "floor"]:
+                y = self.run_op("lp_norm", x, "--p", p, "--epsilon", "4", "--epsilon-mode", mode)
+                self.check(y, lp_norm(x, 1, p, 4, mode)[0])
+
+    def test_channel_norm(self):
+        for shape in [(3, 5), (2, 5, 7), (2, 3, 4, 5), (2, 24, 3, 2, 5), (1, 1, 4)]:
+            for layout, axis in [("nchw", 1), ("nhwc", len(shape) - 1)]:
+                x, g, b = self.normal(*shape), self.normal(shape[axis]), self.normal(shape[axis])
+                broadcast = [-1 if k == axis else 1 for k in range(len(shape))]
+                y, mean, variance, divisor = moments_norm(x, axis, 1e-5)
+                got = self.run_op("channel_norm", x, "--layout", layout, "--scale", self.save("g.npy", g), "--bias",
+                                  self.save("b.npy", b), "--save-mean", "m.npy", "--save-rstd", "r.npy")
+                self.check(got, y * g.reshape(broadcast) + b.reshape(broadcast))
+                self.check(self.load("m.npy"), mean)
+                self.check(self.load("r.npy"), 1 / divisor, np.float32)
+                self.run_op("channel_norm", x, "--layout", layout, "--save-variance", "v.npy")
+                self.check(self.load("v.npy"), variance)
+
+    def test_channel_norm_by_default_is_nchw(self):
+        x = self.normal(2, 6, 4, 5)
+        self.check(self.run_op("channel_norm", x), moments_norm(x, 1, 1e-5)[0])
+
+    def test_mvn(self):
+        x = self.normal(3, 4, 5, 6)
+        self.check(self.run_op("mvn", x), moments_norm(x, (0, 2, 3), 1e-9, "outside")[0])
+        for text, axes in [("0", 0), ("1,-1", (1, 3)), ("3,2,1,0", (0, 1, 2, 3)), ("1", 1), ("0,1", (0, 1)), ("-2", 2),
+                           ("0,2", (0, 2))]:
+            y, mean, variance, divisor = moments_norm(x, axes, 1e-9, "outside")
+            got = self.run_op("mvn", x, "--axes", text, "--save-mean", "m.npy", "--save-rstd", "r.npy")
+            self.check(got, y)
+            self.check(self.load("m.npy"), mean)
+            self.check(self.load("r.npy"), 1 / divisor)
+
+    def test_mvn_epsilon_is_outside_the_root(self):
+        x = self.normal(3, 4, 5, 6)
+        y = self.run_op("mvn", x, "--epsilon", "0.5")
+        self.check(y, moments_norm(x, (0, 2, 3), 0.5, "outside")[0])
+
+    def test_every_op_on_a_plain_vector(self):
+        x = self.normal(100)
+        self.check(self.run_op("layer_norm", x), moments_norm(x, 0, 1e-5)[0])
+        self.check(self.run_op("rms_norm", x), rms_norm(x, 0, 1e-5)[0])
+        self.check(self.run_op("lp_norm", x), lp_norm(x, 0)[0])
+        self.check(self.run_op("mvn", x, "--axes", "0"), moments_norm(x, 0, 1e-9, "outside")[0])
+
+    def test_eight_dimensions(self):
+        x = self.normal(2, 1, 3, 2, 1, 2, 3, 2)
+        self.check(self.run_op("layer_norm", x, "--axis", -3), moments_norm(x, (5, 6, 7), 1e-5)[0])
+        self.check(self.run_op("lp_norm", x, "--axis", 3), lp_norm(x, 3)[0])
+
+
+class TypesTest(ToolTest):
+    def test_f16_in_and_out(self):
+        x, g = self.normal(4, 60, dtype=np.float16), self.normal(60, dtype=np.float16)
+        y = self.run_op("layer_norm", x, "--scale", self.save("g.npy", g), "--save-mean", "m.npy")
+        expected = moments_norm(x, 1, 1e-5)
+        self.check(y, expected[0] * g.astype(np.float64), np.float16)
+        self.check(self.load("m.npy"), expected[1], np.float32)
+
+    def test_f16_to_every_dtype(self):
+        x = self.normal(4, 60, dtype=np.float16)
+        for name, dtype in [("f32", np.float32), ("f64", np.float64)]:
+            self.check(self.run_op("layer_norm", x, "--dtype", name), moments_norm(x, 1, 1e-5)[0], dtype)
+
+    def test_dtype_converts_input_and_parameters(self):
+        x, g = self.normal(4, 60), self.normal(60, dtype=np.float64)
+        self.save("g.npy", g)
+        y = self.run_op("rms_norm", x, "--scale", "g.npy", "--dtype", "f64")
+        self.check(y, rms_norm(x, 1, 1e-5)[0] * g, np.float64)
+        self.check(self.run_op("rms_norm", x, "--scale", "g.npy"), rms_norm(x, 1, 1e-5)[0] * g, np.float32)
+        y = self.run_op("rms_norm", x.astype(np.float64), "--dtype", "f32")
+        self.check(y, rms_norm(x, 1, 1e-5)[0], np.float32)
+
+    # A constant row gives the bias exactly (but for the sign of a zero), so the bias shows every conversion.
+
+    def bias_through(self, bias, x_dtype, *arguments):
+        x = np.ones((1, bias.size), x_dtype)
+        return self.run_op("layer_norm", x, "--bias", self.save("b.npy", bias), *arguments)[0]
+
+    def test_every_f16_value_is_read_and_written_exactly(self):
+        bias = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+        np.testing.assert_array_equal(self.bias_through(bias, np.float16), bias)
+        np.testing.assert_array_equal(self.bias_through(bias, np.float16, "--dtype", "f32"), bias.astype(np.float32))
+        np.testing.assert_array_equal(self.bias_through(bias, np.float16, "--dtype", "f64"), bias.astype(np.float64))
+
+    def test_f32_is_rounded_to_f16_to_nearest_even(self):
+        halves = np.arange(0x7c01, dtype=np.uint16).view(np.float16).astype(np.float32)
+        halves[-1] = 65536  # what the step after 65504 would be
+        middles = (halves[:-1] + halves[1:]) / 2
+        bias = np.concatenate([middles, np.nextafter(middles, np.float32(0)), np.nextafter(middles, np.float32(1e9)),
+                               np.float32([1e-8, 2e-8, 2.0 ** -25, 1e-45, 1e38, np.inf, np.nan, 65519.996, 65520])])
+        bias = np.concatenate([bias, -bias])
+        with np.errstate(over="ignore", under="ignore"):
+            expected = bias.astype(np.float16)
+        np.testing.assert_array_equal(self.bias_through(bias, np.float16), expected)
+
+    def test_f64_is_rounded_to_f32(self):
+        bias = np.concatenate([self.random.standard_normal(1000) * 10.0 ** self.random.integers(-44, 38, 1000),
+                               [1e300, -1e300, np.inf, np.nan, 1e-300]])
+        with np.errstate(over="ignore", under="ignore"):
+            np.testing.assert_array_equal(self.bias_through(bias, np.float32), bias.astype(np.float32))
+
+    def test_zeros_keep_their_sign(self):
+        x = np.array([[-0.0, 1.0, 0.0, -1.0, -6e-8]], np.float16)
+        y = self.run_op("rms_norm", x, "--scale", self.save("g.npy", np.float32([1, 1, 1, 1, 1e-9])))
+        np.testing.assert_array_equal(np.signbit(y), np.signbit(x))
+        self.assertEqual(list(y[0] == 0), [True, False, True, False, True])

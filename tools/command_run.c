@@ -1,0 +1,217 @@
+#include "commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_OUTPUTS = 3 };
+
+/* All that one `norma run` holds; freed together whatever happens. */
+typedef struct run_job {
+    const run_op *op;
+    run_options options;
+    npy_array input, scale, bias;
+    run_problem problem;
+    norma_context *context;
+    norma_plan *plan;
+    norma_args args;
+    tool_output outputs[MOST_OUTPUTS];
+    int output_count;
+    double seconds; /* of one run, with --time */
+    tool_failure failure;
+} run_job;
+
+static npy_type type_of_dtype(norma_dtype dtype)
+{
+    return dtype == NORMA_F64 ? NPY_F64 : NPY_F32;
+}
+
+static bool read_option_file(run_job *job, run_option option, npy_array *array)
+{
+    return npy_read(job->options.text[option], array, &job->failure) ||
+           fail_about(&job->failure, "--%s '%s': ", run_option_name(option), job->options.text[option]);
+}
+
+static bool read_param(run_job *job, run_option option, npy_array *array)
+{
+    const run_problem *problem = &job->problem;
+    if (!job->options.text[option]) {
+        return true;
+    }
+    if (!read_option_file(job, option, array)) {
+        return false;
+    }
+    // Leading ones change nothing about how the elements line up.
+    const int extra = array->rank - problem->param_rank;
+    bool fits = extra >= 0;
+    for (int k = 0; fits && k < array->rank; k++) {
+        fits = array->shape[k] == (k < extra ? 1 : problem->param_shape[k - extra]);
+    }
+    if (!fits) {
+        fail(&job->failure, EXIT_USER, "its shape is %s, but %s of an input of shape %s takes %s",
+             npy_describe_shape(array->rank, array->shape).text, job->op->name,
+             npy_describe_shape(job->input.rank, job->input.shape).text,
+             npy_describe_shape(problem->param_rank, problem->param_shape).text);
+        return fail_about(&job->failure, "--%s '%s': ", run_option_name(option), job->options.text[option]);
+    }
+    return npy_convert(array, type_of_dtype(problem->desc.dtype), &job->failure);
+}
+
+static bool read_inputs(run_job *job)
+{
+    if (!read_option_file(job, OPTION_INPUT, &job->input)) {
+        return false;
+    }
+    norma_dtype dtype = (norma_dtype)job->options.value[OPTION_DTYPE];
+    if (!job->options.text[OPTION_DTYPE]) {
+        dtype = job->input.type == NPY_F64 ? NORMA_F64 : NORMA_F32;
+    }
+    return run_op_build(job->op, &job->options, &job->input, dtype, &job->problem, &job->failure) &&
+           read_param(job, OPTION_SCALE, &job->scale) && read_param(job, OPTION_BIAS, &job->bias);
+}
+
+static void add_output(run_job *job, run_option option)
+{
+    if (job->options.text[option]) {
+        tool_output *output = &job->outputs[job->output_count++];
+        output->option = run_option_name(option);
+        output->path = job->options.text[option];
+    }
+}
+
+/* Allocates the array of the output that an option asked for; NULL when it was not given, or on failure. */
+static void *make_output(run_job *job, run_option option, bool is_reduced, bool *ok)
+{
+    const npy_array *input = &job->input;
+    for (int i = 0; *ok && i < job->output_count; i++) {
+        npy_array *array = &job->outputs[i].array;
+        if (strcmp(job->outputs[i].option, run_option_name(option)) != 0) {
+            continue;
+        }
+        int64_t shape[NORMA_MAX_RANK];
+        for (int k = 0; k < input->rank; k++) {
+            shape[k] = is_reduced && (job->problem.reduced >> k & 1) ? 1 : input->shape[k];
+        }
+        array->type = type_of_dtype(job->problem.desc.dtype);
+        npy_set_shape(array, input->rank, shape);
+        *ok = npy_allocate(array, &job->failure);
+        return array->data;
+    }
+    return NULL;
+}
+
+static bool make_plan(run_job *job)
+{
+    norma_context_options options = {sizeof options, 0, NORMA_ISA_BEST, NULL, NULL};
+    options.threads = job->options.value[OPTION_THREADS];
+    options.isa = (norma_isa)job->options.value[OPTION_ISA];
+    norma_status status = norma_context_create(&job->context, &options);
+    if (status != NORMA_SUCCESS) {
+        return fail_library(&job->failure, status);
+    }
+    norma_context_info info = {.struct_size = sizeof info};
+    status = norma_context_get_info(job->context, &info);
+    if (status != NORMA_SUCCESS) {
+        return fail_library(&job->failure, status);
+    }
+    if (options.isa != NORMA_ISA_BEST && info.isa != options.isa) {
+        // Who names an instruction set wants that one measured or tested, not the next best.
+        return fail(&job->failure, EXIT_USER, "--isa %s is not to be had here, at most %s: %s",
+                    norma_isa_name(options.isa), norma_isa_name(info.isa), info.isa_reason);
+    }
+    status = norma_plan_create(&job->plan, job->context, &job->problem.desc);
+    return status == NORMA_SUCCESS || fail_library(&job->failure, status);
+}
+
+static bool compute(run_job *job)
+{
+    const run_option saved = job->options.text[OPTION_SAVE_VARIANCE] ? OPTION_SAVE_VARIANCE : OPTION_SAVE_RSTD;
+    bool ok = make_plan(job) && npy_convert(&job->input, type_of_dtype(job->problem.desc.dtype), &job->failure);
+    job->args.struct_size = sizeof job->args;
+    job->args.x = job->input.data;
+    job->args.scale = job->scale.data;
+    job->args.shift = job->bias.data;
+    job->args.y = make_output(job, OPTION_OUTPUT, false, &ok);
+    job->args.mean = make_output(job, OPTION_SAVE_MEAN, true, &ok);
+    job->args.rstd = make_output(job, saved, true, &ok);
+    if (!ok) {
+        return false;
+    }
+    const norma_status status = norma_run(job->plan, &job->args);
+    if (status != NORMA_SUCCESS) {
+        return fail_library(&job->failure, status);
+    }
+    return !job->options.text[OPTION_TIME] || run_measure(job->plan, &job->args, &job->seconds, &job->failure);
+}
+
+static void print_report(const run_job *job)
+{
+    if (job->options.text[OPTION_VERBOSE]) {
+        char line[1024] = "";
+        norma_plan_describe(job->plan, line, sizeof line);
+        printf("%s\n", line);
+    }
+    if (job->options.text[OPTION_TIME]) {
+        norma_context_info info = {.struct_size = sizeof info};
+        norma_context_get_info(job->context, &info);
+        const double bytes = 2.0 * (double)job->input.count * (double)npy_type_size(job->input.type);
+        printf("%s %s %s %s %d thread%s: %.3f us, %.2f GB/s\n", job->op->name,
+               npy_describe_shape(job->input.rank, job->input.shape).text, npy_type_name(job->input.type),
+               norma_isa_name(info.isa), info.threads, info.threads == 1 ? "" : "s", 1e6 * job->seconds,
+               job->seconds > 0 ? 1e-9 * bytes / job->seconds : 0.0);
+    }
+}
+
+static bool perform(run_job *job)
+{
+    if (!run_op_check_options(job->op, &job->options, &job->failure)) {
+        return false;
+    }
+    add_output(job, OPTION_OUTPUT);
+    add_output(job, OPTION_SAVE_MEAN);
+    add_output(job, OPTION_SAVE_RSTD);
+    add_output(job, OPTION_SAVE_VARIANCE);
+    if (!outputs_resolve(job->outputs, job->output_count, &job->failure) || !read_inputs(job)) {
+        return false;
+    }
+    const bool is_half = job->input.type == NPY_F16 && !job->options.text[OPTION_DTYPE];
+    if (!compute(job) || (is_half && !npy_convert(&job->outputs[0].array, NPY_F16, &job->failure)) ||
+        !outputs_write(job->outputs, job->output_count, &job->failure)) {
+        return false;
+    }
+    print_report(job);
+    return true;
+}
+
+static void free_job(run_job *job)
+{
+    norma_plan_destroy(job->plan);
+    norma_context_destroy(job->context);
+    outputs_free(job->outputs, job->output_count);
+    npy_free(&job->input);
+    npy_free(&job->scale);
+    npy_free(&job->bias);
+}
+
+static bool find_op(run_job *job)
+{
+    const char *name = job->options.op;
+    if (!name) {
+        return job->options.text[OPTION_HELP] || fail(&job->failure, EXIT_USER, "give an op (see norma run --help)");
+    }
+    job->op = run_op_find(name);
+    return job->op || fail(&job->failure, EXIT_USER, "unknown op '%s' (see norma run --help)", name);
+}
+
+int command_run(int argc, char **argv)
+{
+    run_job job;
+    memset(&job, 0, sizeof job);
+    bool ok = run_options_parse(&job.options, argc, argv, &job.failure) && find_op(&job);
+    if (ok && job.options.text[OPTION_HELP]) {
+        run_print_help(job.op);
+    } else {
+        ok = ok && perform(&job);
+    }
+    free_job(&job);
+    return ok ? 0 : failure_report(&job.failure, "run");
+}

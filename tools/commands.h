@@ -1,0 +1,17 @@
+/* The subcommands. Each takes its own argv (argv[0] is the subcommand) and returns the exit status. */
+#ifndef NORMA_TOOLS_COMMANDS_H
+#define NORMA_TOOLS_COMMANDS_H
+
+#include "outputs.h"
+#include "run_ops.h"
+
+int command_info(int argc, char **argv);
+int command_run(int argc, char **argv);
+
+/* Help of `norma run`; op may be NULL. */
+void run_print_help(const run_op *op);
+
+/* Seconds that one run takes at best. */
+bool run_measure(const norma_plan *plan, const norma_args *args, double *seconds, tool_failure *failure);
+
+#endif

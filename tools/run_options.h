@@ -1,0 +1,56 @@
+/* The command line of `norma run`: one table of options, read by the parser, by the checks and by --help. */
+#ifndef NORMA_TOOLS_RUN_OPTIONS_H
+#define NORMA_TOOLS_RUN_OPTIONS_H
+
+#include <stdint.h>
+
+#include "failure.h"
+
+typedef enum run_option {
+    OPTION_INPUT,
+    OPTION_OUTPUT,
+    OPTION_SCALE,
+    OPTION_BIAS,
+    OPTION_AXIS,
+    OPTION_AXES,
+    OPTION_P,
+    OPTION_LAYOUT,
+    OPTION_EPSILON,
+    OPTION_EPSILON_MODE,
+    OPTION_RMS_MODE,
+    OPTION_SAVE_MEAN,
+    OPTION_SAVE_RSTD,
+    OPTION_SAVE_VARIANCE,
+    OPTION_DTYPE,
+    OPTION_ISA,
+    OPTION_THREADS,
+    OPTION_TIME,
+    OPTION_VERBOSE,
+    OPTION_HELP,
+    OPTION_COUNT
+} run_option;
+
+/* A set of options, as bits. */
+#define OPTION_BIT(option) ((uint32_t)1 << (option))
+
+typedef struct run_options {
+    const char *op;                 /* NULL when none was given */
+    const char *text[OPTION_COUNT]; /* as given; NULL: not given */
+    int value[OPTION_COUNT];        /* of options that take an integer or a word (then the enumerator's) */
+    double epsilon;
+    int axes_count;
+    int axes[NORMA_MAX_RANK];
+} run_options;
+
+/* Parses argv; argv[0] is skipped. Strings stay those of argv. */
+bool run_options_parse(run_options *options, int argc, char **argv, tool_failure *failure);
+
+const char *run_option_name(run_option option);
+
+/* "FILE", "inside|outside"; "" for a flag. */
+const char *run_option_metavar(run_option option);
+
+/* What the option does, without defaults that differ between ops. */
+const char *run_option_help(run_option option);
+
+#endif
