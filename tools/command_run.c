@@ -115,8 +115,8 @@ static bool make_plan(run_job *job)
     }
     if (options.isa != NORMA_ISA_BEST && info.isa != options.isa) {
         // Who names an instruction set wants that one measured or tested, not the next best.
-        return fail(&job->failure, EXIT_USER, "--isa %s is not to be had here, at most %s: %s",
-                    norma_isa_name(options.isa), norma_isa_name(info.isa), info.isa_reason);
+        return fail(&job->failure, EXIT_USER, "--isa %s is not to be had here, at most %s: %s", norma_isa_name(options.isa),
+                    norma_isa_name(info.isa), info.isa_reason);
     }
     status = norma_plan_create(&job->plan, job->context, &job->problem.desc);
     return status == NORMA_SUCCESS || fail_library(&job->failure, status);

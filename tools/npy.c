@@ -33,8 +33,7 @@ npy_shape_text npy_describe_shape(int rank, const int64_t *shape)
     npy_shape_text result;
     int length = snprintf(result.text, sizeof result.text, "(");
     for (int k = 0; k < rank; k++) {
-        length +=
-            snprintf(result.text + length, sizeof result.text - (size_t)length, "%s%" PRId64, k ? ", " : "", shape[k]);
+        length += snprintf(result.text + length, sizeof result.text - (size_t)length, "%s%" PRId64, k ? ", " : "", shape[k]);
     }
     snprintf(result.text + length, sizeof result.text - (size_t)length, rank == 1 ? ",)" : ")");
     return result;
@@ -173,15 +172,14 @@ static bool read_header(npy_source *source, npy_array *array)
     }
     const uint32_t length = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
     if (length > HEADER_LIMIT) {
-        return fail(source->failure, EXIT_USER, "its header should have %" PRIu32 " bytes; norma reads up to %d",
-                    length, HEADER_LIMIT);
+        return fail(source->failure, EXIT_USER, "its header should have %" PRIu32 " bytes; norma reads up to %d", length,
+                    HEADER_LIMIT);
     }
     char *text = malloc(length ? length : 1);
     if (!text) {
         return fail(source->failure, EXIT_MACHINE, "out of memory");
     }
-    const bool ok =
-        read_exactly(source, text, length, "header") && npy_parse_header(text, length, array, source->failure);
+    const bool ok = read_exactly(source, text, length, "header") && npy_parse_header(text, length, array, source->failure);
     free(text);
     return ok;
 }
@@ -193,8 +191,7 @@ static int64_t data_size(const npy_array *array)
 
 static bool fail_length(const npy_source *source, const npy_array *array, int64_t held)
 {
-    return fail(source->failure, EXIT_USER,
-                "it holds %" PRId64 " bytes of data%s, but its shape %s of %s needs %" PRId64, held,
+    return fail(source->failure, EXIT_USER, "it holds %" PRId64 " bytes of data%s, but its shape %s of %s needs %" PRId64, held,
                 held > data_size(array) && source->size < 0 ? " or more" : "",
                 npy_describe_shape(array->rank, array->shape).text, npy_type_name(array->type), data_size(array));
 }

@@ -102,8 +102,8 @@ static bool parse_type(header_cursor *cursor, npy_array *array)
         array->type = NPY_F64;
     } else {
         return fail(cursor->failure, EXIT_USER, "it holds %s'%.*s'; " TYPES_READ,
-                    descr.length > 0 && descr.text[0] == '>' ? "big-endian " : "",
-                    descr.length < 40 ? descr.length : 40, descr.text);
+                    descr.length > 0 && descr.text[0] == '>' ? "big-endian " : "", descr.length < 40 ? descr.length : 40,
+                    descr.text);
     }
     return true;
 }

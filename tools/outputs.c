@@ -46,8 +46,8 @@ static char *join(const char *folder, size_t folder_size, const char *name)
     const size_t size = folder_size + strlen(name) + 2;
     char *path = malloc(size);
     if (path) {
-        snprintf(path, size, "%.*s%s%s", (int)folder_size, folder,
-                 folder_size && folder[folder_size - 1] != '/' ? "/" : "", name);
+        snprintf(path, size, "%.*s%s%s", (int)folder_size, folder, folder_size && folder[folder_size - 1] != '/' ? "/" : "",
+                 name);
     }
     return path;
 }

@@ -35,8 +35,7 @@ static void print_wrapped(const char *text, int indent)
 static void print_option_head(run_option option)
 {
     const char *metavar = run_option_metavar(option);
-    printf("    %s--%s%s%s\n", option == OPTION_HELP ? "-h, " : "", run_option_name(option), metavar[0] ? " " : "",
-           metavar);
+    printf("    %s--%s%s%s\n", option == OPTION_HELP ? "-h, " : "", run_option_name(option), metavar[0] ? " " : "", metavar);
 }
 
 /* The default that all ops taking an option share; NULL when they differ or have none. */
@@ -73,8 +72,7 @@ static void print_takers(run_option option)
         }
     }
     const size_t used = strlen(line);
-    snprintf(line + used, sizeof line - used, ".%s%s%s", shared ? " Default: " : "", shared ? shared : "",
-             shared ? "." : "");
+    snprintf(line + used, sizeof line - used, ".%s%s%s", shared ? " Default: " : "", shared ? shared : "", shared ? "." : "");
     print_wrapped(line, 8);
 }
 
@@ -91,16 +89,14 @@ static void print_examples(const char *examples)
 static void print_files_and_status(void)
 {
     printf("\nFiles:\n");
-    print_wrapped(
-        "All files are NumPy's .npy: versions 1.0 to 3.0, little-endian f16, f32 or f64, C order, 1 to 8 dimensions "
-        "(numpy.save and numpy.load). Output files appear complete or not at all, and replace what has their name; "
-        "an output may be the input.",
-        4);
+    print_wrapped("All files are NumPy's .npy: versions 1.0 to 3.0, little-endian f16, f32 or f64, C order, 1 to 8 dimensions "
+                  "(numpy.save and numpy.load). Output files appear complete or not at all, and replace what has their name; "
+                  "an output may be the input.",
+                  4);
     printf("\nEnvironment:\n");
-    print_wrapped(
-        "NORMA_ISA=generic|avx2|avx512|neon lowers the instruction set; NORMA_NUM_THREADS=N is the default of "
-        "--threads; NORMA_VERBOSE=1 prints a line per plan on standard error.",
-        4);
+    print_wrapped("NORMA_ISA=generic|avx2|avx512|neon lowers the instruction set; NORMA_NUM_THREADS=N is the default of "
+                  "--threads; NORMA_VERBOSE=1 prints a line per plan on standard error.",
+                  4);
     printf("\nExit status:\n"
            "    0   done\n"
            "    1   the machine failed: out of memory, disk full, a write error\n"
@@ -133,8 +129,7 @@ static void print_general_help(void)
 
 static void print_op_help(const run_op *op)
 {
-    printf("Usage: norma run %s --input FILE --output FILE [option]...\n\n%s: %s.\n\n", op->name, op->name,
-           op->summary);
+    printf("Usage: norma run %s --input FILE --output FILE [option]...\n\n%s: %s.\n\n", op->name, op->name, op->summary);
     print_wrapped(op->formula, 4);
     printf("\nOptions:\n");
     for (int k = 0; k < OPTION_COUNT; k++) {

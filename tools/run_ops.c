@@ -58,8 +58,8 @@ static void set_trailing_params(run_problem *problem, const npy_array *input, in
     memcpy(problem->param_shape, input->shape + axis, (size_t)problem->param_rank * sizeof input->shape[0]);
 }
 
-static bool build_layer_norm(const run_options *options, const npy_array *input, norma_dtype dtype,
-                             run_problem *problem, tool_failure *failure)
+static bool build_layer_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
+                             tool_failure *failure)
 {
     int axis;
     if (!settle_single_axis(options, input, &axis, failure)) {
@@ -100,8 +100,8 @@ static bool build_lp_norm(const run_options *options, const npy_array *input, no
     return true;
 }
 
-static bool build_channel_norm(const run_options *options, const npy_array *input, norma_dtype dtype,
-                               run_problem *problem, tool_failure *failure)
+static bool build_channel_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
+                               tool_failure *failure)
 {
     if (input->rank < 2) {
         return fail(failure, EXIT_USER, "channel_norm takes an input of 2 or more dimensions, but its shape is %s",
@@ -114,8 +114,7 @@ static bool build_channel_norm(const run_options *options, const npy_array *inpu
         spatial *= k == channel_axis ? 1 : input->shape[k];
     }
     const int64_t channels = input->shape[channel_axis];
-    problem->desc =
-        norma_channel_norm_desc(input->shape[0], channels, spatial, is_nhwc ? NORMA_NHWC : NORMA_NCHW, dtype);
+    problem->desc = norma_channel_norm_desc(input->shape[0], channels, spatial, is_nhwc ? NORMA_NHWC : NORMA_NCHW, dtype);
     problem->reduced = (uint32_t)1 << channel_axis;
     problem->param_rank = 1;
     problem->param_shape[0] = channels;
@@ -154,8 +153,7 @@ static const run_op ops[] = {
                    "v is the variance (division by the count). scale and bias have the shape of the normalized axes.",
         .example = "layer_norm --input x.npy --output y.npy --scale g.npy --bias b.npy\n"
                    "layer_norm --input x.npy --output y.npy --axis 1 --save-mean m.npy --save-rstd r.npy",
-        .takes =
-            AFFINE_OPTIONS | OPTION_BIT(OPTION_AXIS) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
+        .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_AXIS) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
         .defaults = {[OPTION_AXIS] = "-1", [OPTION_EPSILON] = "1e-5", [OPTION_EPSILON_MODE] = "inside"},
         .build = build_layer_norm,
     },
@@ -166,8 +164,8 @@ static const run_op ops[] = {
                    "v is the mean of the squares. scale has the shape of the normalized axes.",
         .example = "rms_norm --input x.npy --output y.npy --scale g.npy\n"
                    "rms_norm --input x.npy --output y.npy --scale g.npy --epsilon 1e-6 --rms-mode one-plus-scale",
-        .takes = OPTION_BIT(OPTION_SCALE) | OPTION_BIT(OPTION_AXIS) | EPSILON_OPTIONS | OPTION_BIT(OPTION_RMS_MODE) |
-                 SAVE_OPTIONS,
+        .takes =
+            OPTION_BIT(OPTION_SCALE) | OPTION_BIT(OPTION_AXIS) | EPSILON_OPTIONS | OPTION_BIT(OPTION_RMS_MODE) | SAVE_OPTIONS,
         .defaults = {[OPTION_AXIS] = "-1",
                      [OPTION_EPSILON] = "1e-5",
                      [OPTION_EPSILON_MODE] = "inside",
@@ -192,14 +190,12 @@ static const run_op ops[] = {
     {
         .name = "channel_norm",
         .summary = "layer norm over the channels alone (LayerNorm2d)",
-        .formula =
-            "y = (x - mean) / sqrt(v + E) * scale + bias\n"
-            "for each batch item and position; v is the variance (division by the count). The input has 2 or more "
-            "dimensions, the first being the batch. scale and bias have one element per channel.",
+        .formula = "y = (x - mean) / sqrt(v + E) * scale + bias\n"
+                   "for each batch item and position; v is the variance (division by the count). The input has 2 or more "
+                   "dimensions, the first being the batch. scale and bias have one element per channel.",
         .example = "channel_norm --input x.npy --output y.npy --scale g.npy --bias b.npy\n"
                    "channel_norm --input x.npy --output y.npy --layout nhwc",
-        .takes =
-            AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
+        .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
         .defaults = {[OPTION_LAYOUT] = "nchw", [OPTION_EPSILON] = "1e-5", [OPTION_EPSILON_MODE] = "inside"},
         .build = build_channel_norm,
     },
@@ -257,8 +253,8 @@ bool run_op_check_options(const run_op *op, const run_options *options, tool_fai
     return true;
 }
 
-bool run_op_build(const run_op *op, const run_options *options, const npy_array *input, norma_dtype dtype,
-                  run_problem *problem, tool_failure *failure)
+bool run_op_build(const run_op *op, const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
+                  tool_failure *failure)
 {
     memset(problem, 0, sizeof *problem);
     if (!op->build(options, input, dtype, problem, failure) || !settle_epsilon(options, &problem->desc, failure)) {

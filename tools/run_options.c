@@ -56,38 +56,34 @@ static const option_row option_rows[OPTION_COUNT] = {
     [OPTION_AXIS] = {"axis", KIND_INTEGER, "K", "The axis to normalize over; -1 is the last.", NULL, INT_MIN, INT_MAX},
     [OPTION_AXES] = {"axes", KIND_AXES, "K,K,...",
                      "The axes to normalize over, in any order, with commas between them; -1 is the last.", NULL, 0, 0},
-    [OPTION_P] = {"p", KIND_INTEGER, "1|2", "Which norm: 1, the sum of magnitudes; 2, the root of the sum of squares.",
-                  NULL, 1, 2},
-    [OPTION_LAYOUT] =
-        {"layout", KIND_WORD, "nchw|nhwc",
-         "Where the channels are: nchw, the second axis; nhwc, the last. There may be any number of spatial "
-         "axes, none included.",
-         layouts, 0, 0},
-    [OPTION_EPSILON] = {"epsilon", KIND_EPSILON, "E", "Guards the division, see --epsilon-mode. A number, 0 or more.",
-                        NULL, 0, 0},
-    [OPTION_EPSILON_MODE] =
-        {"epsilon-mode", KIND_WORD, "inside|outside|floor|none",
-         "The divisor: inside, sqrt(v + E); outside, sqrt(v) + E; floor, max(sqrt(v), E); none, sqrt(v). "
-         "Where it comes out as zero, the normalized value is 0.",
-         epsilon_modes, 0, 0},
-    [OPTION_RMS_MODE] =
-        {"rms-mode", KIND_WORD, "scale-then-round|round-then-scale|one-plus-scale",
-         "scale-then-round: round(x / rms * scale), as PyTorch does; round-then-scale: round(round(x / rms) * "
-         "scale), as Hugging Face's Llama does; one-plus-scale: round(x / rms * (1 + scale)), as Gemma does. "
-         "The roundings are to the computing type.",
-         rms_modes, 0, 0},
+    [OPTION_P] = {"p", KIND_INTEGER, "1|2", "Which norm: 1, the sum of magnitudes; 2, the root of the sum of squares.", NULL, 1,
+                  2},
+    [OPTION_LAYOUT] = {"layout", KIND_WORD, "nchw|nhwc",
+                       "Where the channels are: nchw, the second axis; nhwc, the last. There may be any number of spatial "
+                       "axes, none included.",
+                       layouts, 0, 0},
+    [OPTION_EPSILON] = {"epsilon", KIND_EPSILON, "E", "Guards the division, see --epsilon-mode. A number, 0 or more.", NULL, 0,
+                        0},
+    [OPTION_EPSILON_MODE] = {"epsilon-mode", KIND_WORD, "inside|outside|floor|none",
+                             "The divisor: inside, sqrt(v + E); outside, sqrt(v) + E; floor, max(sqrt(v), E); none, sqrt(v). "
+                             "Where it comes out as zero, the normalized value is 0.",
+                             epsilon_modes, 0, 0},
+    [OPTION_RMS_MODE] = {"rms-mode", KIND_WORD, "scale-then-round|round-then-scale|one-plus-scale",
+                         "scale-then-round: round(x / rms * scale), as PyTorch does; round-then-scale: round(round(x / rms) * "
+                         "scale), as Hugging Face's Llama does; one-plus-scale: round(x / rms * (1 + scale)), as Gemma does. "
+                         "The roundings are to the computing type.",
+                         rms_modes, 0, 0},
     [OPTION_SAVE_MEAN] = {"save-mean", KIND_FILE, "FILE",
                           "Where the means go: the input's shape with 1 for each normalized axis.", NULL, 0, 0},
     [OPTION_SAVE_RSTD] = {"save-rstd", KIND_FILE, "FILE", "Where 1 / divisor goes, in the same shape.", NULL, 0, 0},
     [OPTION_SAVE_VARIANCE] = {"save-variance", KIND_FILE, "FILE",
-                              "Where the v of --epsilon-mode goes, in the same shape. Not together with --save-rstd.",
-                              NULL, 0, 0},
-    [OPTION_DTYPE] =
-        {"dtype", KIND_WORD, "f32|f64",
-         "The type to compute in and to write; all inputs are converted to it. Without it, the input's type; an "
-         "f16 input is computed in f32 and the output rounded to f16 once, at the end (saved statistics stay "
-         "f32).",
-         dtypes, 0, 0},
+                              "Where the v of --epsilon-mode goes, in the same shape. Not together with --save-rstd.", NULL, 0,
+                              0},
+    [OPTION_DTYPE] = {"dtype", KIND_WORD, "f32|f64",
+                      "The type to compute in and to write; all inputs are converted to it. Without it, the input's type; an "
+                      "f16 input is computed in f32 and the output rounded to f16 once, at the end (saved statistics stay "
+                      "f32).",
+                      dtypes, 0, 0},
     [OPTION_ISA] = {"isa", KIND_WORD, "generic|avx2|avx512|neon",
                     "The instruction set to use. Without it, the best this machine runs.", isas, 0, 0},
     [OPTION_THREADS] = {"threads", KIND_INTEGER, "N",
@@ -251,8 +247,7 @@ static bool take_argument(run_options *options, int code, char **argv, tool_fail
         // optopt is an option of ours, or a letter (several may share one argument), or 0 for an unknown word.
         const char letter[] = {'-', (char)optopt, '\0'};
         const bool is_letter = optopt > 0 && optopt < FIRST_CODE;
-        return fail_unknown(is_letter ? letter : argv[optind - 1], optopt >= FIRST_CODE ? optopt - FIRST_CODE : -1,
-                            failure);
+        return fail_unknown(is_letter ? letter : argv[optind - 1], optopt >= FIRST_CODE ? optopt - FIRST_CODE : -1, failure);
     }
     return parse_value(options, (run_option)(code - FIRST_CODE), optarg ? optarg : "", failure);
 }

@@ -13,7 +13,8 @@
 
 #define NORMA_ISA_NAME avx2
 
-static inline void simd_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+static inline __attribute__((always_inline)) void simd_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+static inline __attribute__((always_inline)) void simd_prefetch_once(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_NTA); }
 static inline void simd_fence(void) { _mm_sfence(); }
 
 /* Eight words of ones, then eight of zeros: the mask for the first k of n begins n - k words into the last n ones. */
@@ -39,6 +40,8 @@ static inline vf32 vf32_sub(vf32 a, vf32 b) { return _mm256_sub_ps(a, b); }
 static inline vf32 vf32_mul(vf32 a, vf32 b) { return _mm256_mul_ps(a, b); }
 static inline vf32 vf32_fma(vf32 a, vf32 b, vf32 c) { return _mm256_fmadd_ps(a, b, c); }
 static inline vf32 vf32_fnma(vf32 a, vf32 b, vf32 c) { return _mm256_fnmadd_ps(a, b, c); }
+static inline vf32 vf32_min(vf32 a, vf32 b) { return _mm256_min_ps(a, b); }
+static inline vf32 vf32_max(vf32 a, vf32 b) { return _mm256_max_ps(a, b); }
 static inline vf32 vf32_abs(vf32 a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 static inline vf32 vf32_lane0(vf32 a) { return _mm256_broadcastss_ps(_mm256_castps256_ps128(a)); }
 static inline float vf32_get0(vf32 a) { return _mm256_cvtss_f32(a); }
@@ -56,19 +59,11 @@ static inline double simd_sum4(__m256d a)
 
 static inline __m256d simd_low(__m256 a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
 static inline __m256d simd_high(__m256 a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
-static inline __m256d simd_square(__m256d a) { return _mm256_mul_pd(a, a); }
 
 static inline double vf32_sum(const vf32 *a)
 {
     const __m256d low = _mm256_add_pd(simd_low(a[0]), simd_low(a[1]));
     const __m256d high = _mm256_add_pd(simd_high(a[0]), simd_high(a[1]));
-    return simd_sum4(_mm256_add_pd(low, high));
-}
-
-static inline double vf32_sum_squares(const vf32 *a)
-{
-    const __m256d low = _mm256_add_pd(simd_square(simd_low(a[0])), simd_square(simd_low(a[1])));
-    const __m256d high = _mm256_add_pd(simd_square(simd_high(a[0])), simd_square(simd_high(a[1])));
     return simd_sum4(_mm256_add_pd(low, high));
 }
 
@@ -91,6 +86,8 @@ static inline vf64 vf64_sub(vf64 a, vf64 b) { return _mm256_sub_pd(a, b); }
 static inline vf64 vf64_mul(vf64 a, vf64 b) { return _mm256_mul_pd(a, b); }
 static inline vf64 vf64_fma(vf64 a, vf64 b, vf64 c) { return _mm256_fmadd_pd(a, b, c); }
 static inline vf64 vf64_fnma(vf64 a, vf64 b, vf64 c) { return _mm256_fnmadd_pd(a, b, c); }
+static inline vf64 vf64_min(vf64 a, vf64 b) { return _mm256_min_pd(a, b); }
+static inline vf64 vf64_max(vf64 a, vf64 b) { return _mm256_max_pd(a, b); }
 static inline vf64 vf64_abs(vf64 a) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), a); }
 static inline vf64 vf64_lane0(vf64 a) { return _mm256_broadcastsd_pd(_mm256_castpd256_pd128(a)); }
 static inline double vf64_get0(vf64 a) { return _mm256_cvtsd_f64(a); }
@@ -101,10 +98,5 @@ static inline vf64 vf64_first_of(vf64 a, vf64 b, int count)
 }
 
 static inline double vf64_sum(const vf64 *a) { return simd_sum4(_mm256_add_pd(a[0], a[1])); }
-
-static inline double vf64_sum_squares(const vf64 *a)
-{
-    return simd_sum4(_mm256_add_pd(simd_square(a[0]), simd_square(a[1])));
-}
 
 #endif

@@ -12,7 +12,8 @@
 
 #define NORMA_ISA_NAME avx512
 
-static inline void simd_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+static inline __attribute__((always_inline)) void simd_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+static inline __attribute__((always_inline)) void simd_prefetch_once(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_NTA); }
 static inline void simd_fence(void) { _mm_sfence(); }
 
 /* f32 */
@@ -34,6 +35,8 @@ static inline vf32 vf32_sub(vf32 a, vf32 b) { return _mm512_sub_ps(a, b); }
 static inline vf32 vf32_mul(vf32 a, vf32 b) { return _mm512_mul_ps(a, b); }
 static inline vf32 vf32_fma(vf32 a, vf32 b, vf32 c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vf32 vf32_fnma(vf32 a, vf32 b, vf32 c) { return _mm512_fnmadd_ps(a, b, c); }
+static inline vf32 vf32_min(vf32 a, vf32 b) { return _mm512_min_ps(a, b); }
+static inline vf32 vf32_max(vf32 a, vf32 b) { return _mm512_max_ps(a, b); }
 static inline vf32 vf32_abs(vf32 a) { return _mm512_abs_ps(a); }
 static inline vf32 vf32_lane0(vf32 a) { return _mm512_broadcastss_ps(_mm512_castps512_ps128(a)); }
 static inline float vf32_get0(vf32 a) { return _mm512_cvtss_f32(a); }
@@ -51,13 +54,6 @@ static inline double vf32_sum(const vf32 *a)
     const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(*a));
     const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(*a, 1));
     return simd_sum8(_mm512_add_pd(low, high));
-}
-
-static inline double vf32_sum_squares(const vf32 *a)
-{
-    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(*a));
-    const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(*a, 1));
-    return simd_sum8(_mm512_add_pd(_mm512_mul_pd(low, low), _mm512_mul_pd(high, high)));
 }
 
 /* f64 */
@@ -79,11 +75,12 @@ static inline vf64 vf64_sub(vf64 a, vf64 b) { return _mm512_sub_pd(a, b); }
 static inline vf64 vf64_mul(vf64 a, vf64 b) { return _mm512_mul_pd(a, b); }
 static inline vf64 vf64_fma(vf64 a, vf64 b, vf64 c) { return _mm512_fmadd_pd(a, b, c); }
 static inline vf64 vf64_fnma(vf64 a, vf64 b, vf64 c) { return _mm512_fnmadd_pd(a, b, c); }
+static inline vf64 vf64_min(vf64 a, vf64 b) { return _mm512_min_pd(a, b); }
+static inline vf64 vf64_max(vf64 a, vf64 b) { return _mm512_max_pd(a, b); }
 static inline vf64 vf64_abs(vf64 a) { return _mm512_abs_pd(a); }
 static inline vf64 vf64_lane0(vf64 a) { return _mm512_broadcastsd_pd(_mm512_castpd512_pd128(a)); }
 static inline double vf64_get0(vf64 a) { return _mm512_cvtsd_f64(a); }
 static inline vf64 vf64_first_of(vf64 a, vf64 b, int count) { return _mm512_mask_blend_pd(vf64_first(count), b, a); }
 static inline double vf64_sum(const vf64 *a) { return simd_sum8(*a); }
-static inline double vf64_sum_squares(const vf64 *a) { return simd_sum8(_mm512_mul_pd(*a, *a)); }
 
 #endif

@@ -12,7 +12,8 @@
 
 #define NORMA_ISA_NAME generic
 
-static inline void simd_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+static inline __attribute__((always_inline)) void simd_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+static inline __attribute__((always_inline)) void simd_prefetch_once(const void *p) { __builtin_prefetch(p, 0, 0); }
 static inline void simd_fence(void) {}
 
 /* f32 */
@@ -34,6 +35,8 @@ static inline vf32 vf32_choose(simd_i32 mask, vf32 a, vf32 b)
     return (vf32)((mask & (simd_i32)a) | (~mask & (simd_i32)b));
 }
 
+static inline vf32 vf32_min(vf32 a, vf32 b) { return vf32_choose(a < b, a, b); }
+static inline vf32 vf32_max(vf32 a, vf32 b) { return vf32_choose(a > b, a, b); }
 static inline vf32 vf32_abs(vf32 a) { return (vf32)((simd_i32)a & INT32_MAX); }
 static inline vf32 vf32_lane0(vf32 a) { return vf32_set1(a[0]); }
 static inline float vf32_get0(vf32 a) { return a[0]; }
@@ -64,16 +67,6 @@ static inline double vf32_sum(const vf32 *a)
     return (s[0] + s[2]) + (s[1] + s[3]);
 }
 
-static inline double vf32_sum_squares(const vf32 *a)
-{
-    double s[4];
-    for (int i = 0; i < 4; i++) {
-        const double q[4] = {a[0][i], a[1][i], a[2][i], a[3][i]};
-        s[i] = (q[0] * q[0] + q[2] * q[2]) + (q[1] * q[1] + q[3] * q[3]);
-    }
-    return (s[0] + s[2]) + (s[1] + s[3]);
-}
-
 /* f64 */
 
 typedef double vf64 __attribute__((vector_size(16)));
@@ -93,6 +86,8 @@ static inline vf64 vf64_choose(simd_i64 mask, vf64 a, vf64 b)
     return (vf64)((mask & (simd_i64)a) | (~mask & (simd_i64)b));
 }
 
+static inline vf64 vf64_min(vf64 a, vf64 b) { return vf64_choose(a < b, a, b); }
+static inline vf64 vf64_max(vf64 a, vf64 b) { return vf64_choose(a > b, a, b); }
 static inline vf64 vf64_abs(vf64 a) { return (vf64)((simd_i64)a & INT64_MAX); }
 static inline vf64 vf64_lane0(vf64 a) { return vf64_set1(a[0]); }
 static inline double vf64_get0(vf64 a) { return a[0]; }
@@ -117,12 +112,6 @@ static inline vf64 vf64_first_of(vf64 a, vf64 b, int count)
 static inline double vf64_sum(const vf64 *a)
 {
     const vf64 s = (a[0] + a[2]) + (a[1] + a[3]);
-    return s[0] + s[1];
-}
-
-static inline double vf64_sum_squares(const vf64 *a)
-{
-    const vf64 s = (a[0] * a[0] + a[2] * a[2]) + (a[1] * a[1] + a[3] * a[3]);
     return s[0] + s[1];
 }
 

@@ -9,7 +9,8 @@
 
 #define NORMA_ISA_NAME neon
 
-static inline void simd_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+static inline __attribute__((always_inline)) void simd_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+static inline __attribute__((always_inline)) void simd_prefetch_once(const void *p) { __builtin_prefetch(p, 0, 0); }
 static inline void simd_fence(void) {}
 
 /* f32 */
@@ -27,6 +28,8 @@ static inline vf32 vf32_sub(vf32 a, vf32 b) { return vsubq_f32(a, b); }
 static inline vf32 vf32_mul(vf32 a, vf32 b) { return vmulq_f32(a, b); }
 static inline vf32 vf32_fma(vf32 a, vf32 b, vf32 c) { return vfmaq_f32(c, a, b); }
 static inline vf32 vf32_fnma(vf32 a, vf32 b, vf32 c) { return vfmsq_f32(c, a, b); }
+static inline vf32 vf32_min(vf32 a, vf32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+static inline vf32 vf32_max(vf32 a, vf32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 static inline vf32 vf32_abs(vf32 a) { return vabsq_f32(a); }
 static inline vf32 vf32_lane0(vf32 a) { return vdupq_laneq_f32(a, 0); }
 static inline float vf32_get0(vf32 a) { return vgetq_lane_f32(a, 0); }
@@ -53,7 +56,6 @@ static inline vf32 vf32_first_of(vf32 a, vf32 b, int count)
 
 static inline float64x2_t simd_low(float32x4_t a) { return vcvt_f64_f32(vget_low_f32(a)); }
 static inline float64x2_t simd_high(float32x4_t a) { return vcvt_high_f64_f32(a); }
-static inline float64x2_t simd_square(float64x2_t a) { return vmulq_f64(a, a); }
 static inline double simd_sum2(float64x2_t a) { return vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1); }
 
 static inline double vf32_sum(const vf32 *a)
@@ -62,15 +64,6 @@ static inline double vf32_sum(const vf32 *a)
     const float64x2_t s1 = vaddq_f64(simd_high(a[0]), simd_high(a[2]));
     const float64x2_t s2 = vaddq_f64(simd_low(a[1]), simd_low(a[3]));
     const float64x2_t s3 = vaddq_f64(simd_high(a[1]), simd_high(a[3]));
-    return simd_sum2(vaddq_f64(vaddq_f64(s0, s2), vaddq_f64(s1, s3)));
-}
-
-static inline double vf32_sum_squares(const vf32 *a)
-{
-    const float64x2_t s0 = vaddq_f64(simd_square(simd_low(a[0])), simd_square(simd_low(a[2])));
-    const float64x2_t s1 = vaddq_f64(simd_square(simd_high(a[0])), simd_square(simd_high(a[2])));
-    const float64x2_t s2 = vaddq_f64(simd_square(simd_low(a[1])), simd_square(simd_low(a[3])));
-    const float64x2_t s3 = vaddq_f64(simd_square(simd_high(a[1])), simd_square(simd_high(a[3])));
     return simd_sum2(vaddq_f64(vaddq_f64(s0, s2), vaddq_f64(s1, s3)));
 }
 
@@ -89,6 +82,8 @@ static inline vf64 vf64_sub(vf64 a, vf64 b) { return vsubq_f64(a, b); }
 static inline vf64 vf64_mul(vf64 a, vf64 b) { return vmulq_f64(a, b); }
 static inline vf64 vf64_fma(vf64 a, vf64 b, vf64 c) { return vfmaq_f64(c, a, b); }
 static inline vf64 vf64_fnma(vf64 a, vf64 b, vf64 c) { return vfmsq_f64(c, a, b); }
+static inline vf64 vf64_min(vf64 a, vf64 b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
+static inline vf64 vf64_max(vf64 a, vf64 b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
 static inline vf64 vf64_abs(vf64 a) { return vabsq_f64(a); }
 static inline vf64 vf64_lane0(vf64 a) { return vdupq_laneq_f64(a, 0); }
 static inline double vf64_get0(vf64 a) { return vgetq_lane_f64(a, 0); }
@@ -116,12 +111,6 @@ static inline vf64 vf64_first_of(vf64 a, vf64 b, int count)
 static inline double vf64_sum(const vf64 *a)
 {
     return simd_sum2(vaddq_f64(vaddq_f64(a[0], a[2]), vaddq_f64(a[1], a[3])));
-}
-
-static inline double vf64_sum_squares(const vf64 *a)
-{
-    return simd_sum2(vaddq_f64(vaddq_f64(simd_square(a[0]), simd_square(a[2])),
-                               vaddq_f64(simd_square(a[1]), simd_square(a[3]))));
 }
 
 #endif

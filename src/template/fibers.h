@@ -58,6 +58,13 @@ INLINE void chunk_row(norma_statistic statistic, chunk_sums *c, int chain, vec x
     }
 }
 
+/* One of each column's own elements, which no single outlier decides. */
+INLINE vec pivot_of_rows(const real *const *x, int rows, int64_t at, int lanes)
+{
+    const vec a = load_lanes(x[0] + at, lanes);
+    return rows < 3 ? a : median(a, load_lanes(x[1] + at, lanes), load_lanes(x[2] + at, lanes));
+}
+
 /* One vector of columns, `rows` rows of them (a constant where the chunk is whole), at column `at` of the strip. */
 INLINE void reduce_vector(strip *s, const real *const *x, int rows, int64_t at, int lanes, int64_t before)
 {
@@ -66,7 +73,7 @@ INLINE void reduce_vector(strip *s, const real *const *x, int rows, int64_t at, 
     if (before) {
         m.high = V(load)(s->a + at), m.low = V(load)(s->b + at), m.m2 = V(load)(s->c + at);
     } else {
-        m = moments_about(load_lanes(x[0] + at, lanes));
+        m = moments_about(pivot_of_rows(x, rows, at, lanes));
     }
     int k = 0;
     for (; k + CHAINS <= rows; k += CHAINS) {

@@ -9,7 +9,6 @@
 #ifndef NORMA_REDUCE_H
 #define NORMA_REDUCE_H
 
-#include "template/write.h"
 #include "template/welford.h"
 
 /* How elements are read: as they are, or by rescue() as (x * before - origin) * after. */
@@ -34,15 +33,40 @@ typedef struct runs {
     int rows;
 } runs;
 
-/* The vectors [first, last) of one part as one chunk. */
-INLINE void moments_add_chunk(moments *m, runs x, int64_t first, int64_t last, const leaf_scale *scale, writer *beside)
+/* How many elements a leaf has, and what follows from that alone. */
+typedef struct leaf_shape {
+    int64_t count;
+    int64_t vectors; /* whole ones: elements in every lane */
+    int64_t opening; /* vectors of the first chunk */
+    int rest;        /* lanes that have one element more */
+    real share;      /* 1 / opening */
+    double inverse;  /* 1 / count */
+} leaf_shape;
+
+INLINE leaf_shape leaf_shape_of(int64_t count)
 {
-    chunk_sums c[LOCKSTEP_MAX];
+    const int64_t vectors = count / NORMA_LANES;
+    const int64_t opening = vectors < CHUNK ? vectors : CHUNK;
+    const leaf_shape shape = {
+        .count = count,
+        .vectors = vectors,
+        .opening = opening,
+        .rest = (int)(count % NORMA_LANES),
+        .share = 1 / (real)opening,
+        .inverse = 1 / (double)count,
+    };
+    return shape;
+}
+
+/* The vectors [first, last) of one part as one chunk, summed about m[r].high. */
+INLINE void chunk_of_part(chunk_sums *c, const moments *m, runs x, int64_t first, int64_t last, const leaf_scale *scale)
+{
     UNROLL
     for (int r = 0; r < x.rows; r++) {
         c[r] = chunk_begin();
     }
     int64_t i = first;
+    NO_UNROLL
     for (; i + CHAINS <= last; i += CHAINS) {
         UNROLL
         for (int k = 0; k < CHAINS; k++) {
@@ -51,7 +75,6 @@ INLINE void moments_add_chunk(moments *m, runs x, int64_t first, int64_t last, c
                 chunk_add(&c[r], k, scaled(V(load)(x.x + r * x.stride + (i + k) * NORMA_LANES), scale), m[r].high);
             }
         }
-        writer_advance(beside);
     }
     UNROLL
     for (int k = 0; k < CHAINS - 1; k++) {
@@ -62,81 +85,101 @@ INLINE void moments_add_chunk(moments *m, runs x, int64_t first, int64_t last, c
             }
         }
     }
-    UNROLL
-    for (int r = 0; r < x.rows; r++) {
-        m[r] = chunk_end(&c[r], m[r], (real)first, (real)(last - first));
-    }
 }
 
-/* All of a leaf that falls to one part: whole vectors, then one element more in the part's first `rest` lanes. */
-INLINE void moments_of_part(moments *m, runs x, int64_t vectors, int rest, const leaf_scale *scale, writer *beside)
+/* One element more in a part's first `rest` lanes. */
+INLINE void moments_add_rest(moments *m, runs x, int64_t vectors, int rest, const leaf_scale *scale)
 {
     UNROLL
     for (int r = 0; r < x.rows; r++) {
-        const real *run = x.x + r * x.stride;
-        m[r] = moments_about(scaled(vectors ? V(load)(run) : V(load_part)(run, rest), scale));
+        const vec last = scaled(V(load_part)(x.x + r * x.stride + vectors * NORMA_LANES, rest), scale);
+        const vec d = V(sub)(last, m[r].high);
+        m[r] = moments_first_of(moments_join(m[r], d, V(mul)(d, d), (real)vectors, 1), m[r], rest);
     }
-    for (int64_t first = 0; first < vectors; first += CHUNK) {
-        moments_add_chunk(m, x, first, vectors - first < CHUNK ? vectors : first + CHUNK, scale, beside);
+}
+
+/* What a part's first chunk is summed about: one of its elements. */
+INLINE vec pivot_of_part(const real *x, const leaf_shape *shape, int rest, const leaf_scale *scale)
+{
+    if (shape->vectors < 3) {
+        return scaled(shape->vectors ? V(load)(x) : V(load_part)(x, rest), scale);
     }
-    if (rest && vectors) {
+    return median(scaled(V(load)(x), scale), scaled(V(load)(x + NORMA_LANES), scale), scaled(V(load)(x + 2 * NORMA_LANES), scale));
+}
+
+/* All of a leaf that falls to one part, `rest` of its lanes having one element more. */
+INLINE void moments_of_part(moments *m, runs x, const leaf_shape *shape, int rest, const leaf_scale *scale)
+{
+    chunk_sums c[LOCKSTEP_MAX];
+    UNROLL
+    for (int r = 0; r < x.rows; r++) {
+        m[r] = moments_about(pivot_of_part(x.x + r * x.stride, shape, rest, scale));
+    }
+    if (shape->vectors == 0) {
+        return;
+    }
+    chunk_of_part(c, m, x, 0, shape->opening, scale);
+    UNROLL
+    for (int r = 0; r < x.rows; r++) {
+        m[r] = moments_open(m[r].high, sum_of_chains(c[r].sum), sum_of_chains(c[r].squares), shape->share);
+    }
+    for (int64_t first = CHUNK; first < shape->vectors; first += CHUNK) {
+        const int64_t last = shape->vectors - first < CHUNK ? shape->vectors : first + CHUNK;
+        chunk_of_part(c, m, x, first, last, scale);
         UNROLL
         for (int r = 0; r < x.rows; r++) {
-            const vec last = scaled(V(load_part)(x.x + r * x.stride + vectors * NORMA_LANES, rest), scale);
-            const vec d = V(sub)(last, m[r].high);
-            m[r] = moments_first_of(moments_join(m[r], d, V(mul)(d, d), (real)vectors, 1), m[r], rest);
+            m[r] = chunk_end(&c[r], m[r], (real)first, (real)(last - first));
         }
+    }
+    if (rest) {
+        moments_add_rest(m, x, shape->vectors, rest, scale);
     }
 }
 
-/* The lanes become one partial. Means are taken from lane 0's; the square of their mean is taken off in double, where it
- * is harmless: it is at most `count` times the variance. */
-INLINE norma_partial moments_of_lanes(const vec *high, const vec *low, const vec *m2, int64_t count)
+/* What a part's lanes add to the leaf's: sums of means and of M2, both about the same origin. */
+INLINE void moments_about_origin(vec *sum, vec *m2, moments m, vec origin, const leaf_shape *shape, int part)
 {
-    const double vectors = (double)(count / NORMA_LANES);
-    const int rest = (int)(count % NORMA_LANES);
-    const vec origin = V(lane0)(high[0]);
-    vec mean[NORMA_PARTS];
+    const vec more = V(set1)((real)(shape->vectors + 1));
+    const vec weight = V(first_of)(more, V(set1)((real)shape->vectors), lanes_in_part(shape->rest, part));
+    const vec mean = V(add)(V(sub)(m.high, origin), m.low);
+    *sum = V(mul)(mean, weight);
+    *m2 = V(fma)(*sum, mean, m.m2);
+}
+
+/* The lanes become one partial. M2 is taken about lane 0's mean; the square of the distance to the whole's is taken off in
+ * double, where it is harmless: it is at most 16 times what remains. */
+INLINE norma_partial moments_of_lanes(const moments *m, const leaf_shape *shape)
+{
+    const vec origin = V(lane0)(m[0].high);
+    vec sum[NORMA_PARTS], m2[NORMA_PARTS];
     UNROLL
     for (int p = 0; p < NORMA_PARTS; p++) {
-        mean[p] = V(add)(V(sub)(high[p], origin), low[p]);
+        moments_about_origin(&sum[p], &m2[p], m[p], origin, shape, p);
     }
-    double sum = vectors * V(sum)(mean);
-    double squares = vectors * V(sum_squares)(mean);
-    if (rest) {
-        UNROLL
-        for (int p = 0; p < NORMA_PARTS; p++) {
-            mean[p] = V(first_of)(mean[p], V(zero)(), lanes_in_part(rest, p));
-        }
-        sum += V(sum)(mean);
-        squares += V(sum_squares)(mean);
-    }
-    const double shift = sum * (1 / (double)count);
-    const double between = squares - sum * shift;
-    const norma_partial partial = {(double)count, (double)V(get0)(origin) + shift, V(sum)(m2) + (between < 0 ? 0 : between)};
+    const double total = V(sum)(sum);
+    const double shift = total * shape->inverse;
+    const double whole = V(sum)(m2) - total * shift;
+    const norma_partial partial = {(double)shape->count, (double)V(get0)(origin) + shift, whole < 0 ? 0 : whole};
     return partial;
 }
 
-INLINE void moments_reduce(norma_partial *partial, runs x, int64_t count, const leaf_scale *scale, writer *beside)
+INLINE void moments_reduce(norma_partial *partial, runs x, const leaf_shape *shape, const leaf_scale *scale)
 {
-    const int64_t vectors = count / NORMA_LANES;
-    vec high[LOCKSTEP_MAX][NORMA_PARTS], low[LOCKSTEP_MAX][NORMA_PARTS], m2[LOCKSTEP_MAX][NORMA_PARTS];
+    moments lanes[LOCKSTEP_MAX][NORMA_PARTS];
     NO_UNROLL
     for (int p = 0; p < NORMA_PARTS; p++) {
-        const int rest = lanes_in_part((int)(count % NORMA_LANES), p);
-        const runs part = {x.x + (vectors || rest ? p * NORMA_WIDTH : 0), x.stride, x.rows};
+        const int rest = lanes_in_part(shape->rest, p);
+        const runs part = {x.x + (shape->vectors || rest ? p * NORMA_WIDTH : 0), x.stride, x.rows};
         moments m[LOCKSTEP_MAX];
-        moments_of_part(m, part, vectors, rest, scale, beside);
+        moments_of_part(m, part, shape, rest, scale);
         UNROLL
         for (int r = 0; r < x.rows; r++) {
-            high[r][p] = m[r].high;
-            low[r][p] = m[r].low;
-            m2[r][p] = m[r].m2;
+            lanes[r][p] = m[r];
         }
     }
     UNROLL
     for (int r = 0; r < x.rows; r++) {
-        partial[r] = moments_of_lanes(high[r], low[r], m2[r], count);
+        partial[r] = moments_of_lanes(lanes[r], shape);
     }
 }
 
@@ -145,14 +188,14 @@ INLINE vec power(norma_statistic statistic, vec x, vec sum)
     return statistic == NORMA_SQUARES ? V(fma)(x, x, sum) : V(add)(sum, V(abs)(x));
 }
 
-INLINE void powers_reduce(norma_statistic statistic, norma_partial *partial, runs x, int64_t count, const leaf_scale *scale,
-                          writer *beside)
+INLINE void powers_reduce(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape,
+                          const leaf_scale *scale)
 {
-    const int64_t vectors = count / NORMA_LANES;
+    const int64_t vectors = shape->vectors;
     vec total[LOCKSTEP_MAX][NORMA_PARTS];
     NO_UNROLL
     for (int p = 0; p < NORMA_PARTS; p++) {
-        const int rest = lanes_in_part((int)(count % NORMA_LANES), p);
+        const int rest = lanes_in_part(shape->rest, p);
         const real *part = x.x + (vectors || rest ? p * NORMA_WIDTH : 0);
         vec sum[LOCKSTEP_MAX][CHAINS];
         UNROLL
@@ -172,8 +215,7 @@ INLINE void powers_reduce(norma_statistic statistic, norma_partial *partial, run
                     sum[r][k] = power(statistic, v, sum[r][k]);
                 }
             }
-            writer_advance(beside);
-        }
+            }
         UNROLL
         for (int k = 0; k < CHAINS; k++) {
             if (i + k < vectors || (i + k == vectors && rest)) {
@@ -192,18 +234,18 @@ INLINE void powers_reduce(norma_statistic statistic, norma_partial *partial, run
     }
     UNROLL
     for (int r = 0; r < x.rows; r++) {
-        const norma_partial sums = {(double)count, 0, V(sum)(total[r])};
+        const norma_partial sums = {(double)shape->count, 0, V(sum)(total[r])};
         partial[r] = sums;
     }
 }
 
-INLINE void reduce_lanes(norma_statistic statistic, norma_partial *partial, runs x, int64_t count, const leaf_scale *scale,
-                         writer *beside)
+INLINE void reduce_lanes(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape,
+                         const leaf_scale *scale)
 {
     if (statistic == NORMA_MOMENTS) {
-        moments_reduce(partial, x, count, scale, beside);
+        moments_reduce(partial, x, shape, scale);
     } else {
-        powers_reduce(statistic, partial, x, count, scale, beside);
+        powers_reduce(statistic, partial, x, shape, scale);
     }
 }
 
@@ -211,63 +253,58 @@ INLINE void reduce_lanes(norma_statistic statistic, norma_partial *partial, runs
 
 /* Squares of f32 overflow from 1e19 and lose digits below 1e-15. Such a leaf, or one with infinities or NaN, or all equal,
  * shows by its m2 and is reduced again in a scale where they do neither. (f64 reaches to 1e154: no model does.) */
-NOINLINE norma_partial rescue(norma_statistic statistic, const real *x, int64_t count, bool large)
+NOINLINE norma_partial rescue(norma_statistic statistic, const real *x, const leaf_shape *shape, bool large)
 {
     const bool centered = statistic == NORMA_MOMENTS && !large;
     const leaf_scale scale = {large ? 0x1p-96f : 1, centered ? x[0] : 0, large ? 1 : 0x1p96f};
     const double inverse = large ? 0x1p96 : 0x1p-96;
     const runs run = {x, 0, 1};
     norma_partial partial;
-    reduce_lanes(statistic, &partial, run, count, &scale, NULL);
+    reduce_lanes(statistic, &partial, run, shape, &scale);
     partial.mean = partial.mean * inverse + (double)scale.origin;
     partial.m2 *= statistic == NORMA_MAGNITUDES ? inverse : inverse * inverse;
     return partial;
 }
 
-INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const real *x, int64_t count)
+INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const real *x,
+                               const leaf_shape *shape)
 {
     const bool large = !(partial.m2 <= (double)FLT_MAX);
-    return RARELY(large || partial.m2 < 1e-30) ? rescue(statistic, x, count, large) : partial;
+    return RARELY(large || partial.m2 < 1e-30) ? rescue(statistic, x, shape, large) : partial;
 }
 
 #else
 
-INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const real *x, int64_t count)
+INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const real *x,
+                               const leaf_shape *shape)
 {
-    (void)statistic, (void)x, (void)count;
+    (void)statistic, (void)x, (void)shape;
     return partial;
 }
 
 #endif
 
-INLINE void reduce_leaf(norma_statistic statistic, norma_partial *partial, runs x, int64_t count, writer *beside)
+INLINE void reduce_leaf(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape)
 {
-    reduce_lanes(statistic, partial, x, count, NULL, beside);
+    reduce_lanes(statistic, partial, x, shape, NULL);
     UNROLL
     for (int r = 0; r < x.rows; r++) {
-        partial[r] = in_range(statistic, partial[r], x.x + r * x.stride, count);
+        partial[r] = in_range(statistic, partial[r], x.x + r * x.stride, shape);
     }
 }
 
-/* Leaves in order; `count` elements that begin at a leaf boundary of their runs. */
-INLINE void reduce_leaves(norma_statistic statistic, norma_partial *partial, runs x, int64_t count, writer *beside)
+/* Leaves in order; `count` elements that begin at a leaf boundary of their run. */
+INLINE norma_partial reduce_leaves(norma_statistic statistic, const real *x, int64_t count)
 {
-    int64_t done = 0;
-    do {
-        const int64_t next = count - done < NORMA_RUN_LEAF ? count - done : NORMA_RUN_LEAF;
-        const runs leaf = {x.x + done, x.stride, x.rows};
-        norma_partial part[LOCKSTEP_MAX];
-        reduce_leaf(statistic, part, leaf, next, beside);
-        UNROLL
-        for (int r = 0; r < x.rows; r++) {
-            if (done == 0) {
-                partial[r] = part[r];
-            } else {
-                partial[r] = norma_partial_merge(partial[r], part[r]);
-            }
-        }
-        done += next;
-    } while (RARELY(done < count));
+    norma_partial partial = {0, 0, 0};
+    for (int64_t done = 0; done < count; done += NORMA_RUN_LEAF) {
+        const leaf_shape shape = leaf_shape_of(count - done < NORMA_RUN_LEAF ? count - done : NORMA_RUN_LEAF);
+        const runs leaf = {x + done, 0, 1};
+        norma_partial part;
+        reduce_leaf(statistic, &part, leaf, &shape);
+        partial = done ? norma_partial_merge(partial, part) : part;
+    }
+    return partial;
 }
 
 #endif

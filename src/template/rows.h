@@ -4,10 +4,12 @@
  * Parameters, see template/vector.h: NORMA_DTYPE, and the ISA's simd.h. Defines norma_rows_<statistic>_<dtype>_<isa> for
  * every statistic.
  *
- * Rows go in groups, and each group is written beside the reduction of the next. The latency of a row's end (sums across
- * lanes, root, divide) passes meanwhile, and reads and writes of memory are spread evenly.
+ * Rows go in groups: a group is reduced, then written. Two rows at a time hide the latency of a row's end (sums across
+ * lanes, root, divide) behind each other, and share what is loaded of scale and shift. Rereading a group stops the
+ * hardware's prefetching, so writing it prefetches what comes next.
  */
 #include "template/reduce.h"
+#include "template/write.h"
 
 INLINE void store_statistic(void *out, int64_t index, double value)
 {
@@ -16,91 +18,97 @@ INLINE void store_statistic(void *out, int64_t index, double value)
     }
 }
 
-/* Reduces `count` rows from `row` and leaves what writing them takes. */
-INLINE void reduce_rows(norma_statistic statistic, int lockstep, const norma_rows_job *job, int64_t row, int count,
-                        row_affine *affine, writer *beside)
+/* Reduces rows [row, row + count), where they are one leaf lockstep by lockstep. */
+INLINE void reduce_group(norma_statistic statistic, const norma_rows_job *job, const leaf_shape *shape, int64_t row, int count,
+                         norma_partial *partial)
 {
-    for (int q = 0; q < count; q += lockstep) {
-        const runs x = {(const real *)job->x + (row + q) * job->x_stride, job->x_stride, lockstep};
-        norma_partial partial[LOCKSTEP_MAX];
-        reduce_leaves(statistic, partial, x, job->length, beside);
-        UNROLL
-        for (int r = 0; r < lockstep; r++) {
-            const norma_affine whole = norma_normalizer_affine(job->normalizer, &partial[r]);
-            affine[q + r] = row_affine_of(&whole);
-            store_statistic(job->mean, row + q + r, partial[r].mean);
-            store_statistic(job->saved, row + q + r, norma_normalizer_saved(job->normalizer, &partial[r], whole.factor));
+    runs x = {(const real *)job->x + row * job->x_stride, job->x_stride, 2};
+    int r = 0;
+    if (job->blocking->lockstep == 2 && job->length <= NORMA_RUN_LEAF) {
+        NO_UNROLL
+        for (; r + 2 <= count; r += 2, x.x += 2 * x.stride) {
+            reduce_leaf(statistic, partial + r, x, shape);
         }
+    }
+    NO_UNROLL
+    for (; r < count; r++, x.x += x.stride) {
+        partial[r] = reduce_leaves(statistic, x.x, job->length);
     }
 }
 
-/* The first group's reduction has nothing to write beside it; one copy serves every step. */
-NOINLINE void reduce_first(norma_statistic statistic, int lockstep, const norma_rows_job *job, int64_t row, int count,
-                           row_affine *affine)
+/* What writing the rows takes. Root and divide of several rows overlap here; in the loop above they would not. */
+INLINE void finish_group(const norma_rows_job *job, int64_t row, int count, const norma_partial *partial, row_affine *affine)
 {
+    const norma_normalizer *normalizer = job->normalizer;
+    for (int r = 0; r < count; r++) {
+        const norma_affine whole = norma_normalizer_affine(normalizer, &partial[r]);
+        affine[r] = row_affine_of(&whole);
+        store_statistic(job->mean, row + r, partial[r].mean);
+        store_statistic(job->saved, row + r, norma_normalizer_saved(normalizer, &partial[r], whole.factor));
+    }
+}
+
+/* One copy of each serves every step. */
+NOINLINE void reduce_group_of(norma_statistic statistic, const norma_rows_job *job, const leaf_shape *shape, int64_t row,
+                              int count, row_affine *affine)
+{
+    norma_partial partial[NORMA_GROUP_MAX];
     if (statistic == NORMA_MOMENTS) {
-        if (lockstep == 1) {
-            reduce_rows(NORMA_MOMENTS, 1, job, row, count, affine, NULL);
-        } else {
-            reduce_rows(NORMA_MOMENTS, 2, job, row, count, affine, NULL);
-        }
+        reduce_group(NORMA_MOMENTS, job, shape, row, count, partial);
     } else if (statistic == NORMA_SQUARES) {
-        reduce_rows(NORMA_SQUARES, 1, job, row, count, affine, NULL);
+        reduce_group(NORMA_SQUARES, job, shape, row, count, partial);
     } else {
-        reduce_rows(NORMA_MAGNITUDES, 1, job, row, count, affine, NULL);
+        reduce_group(NORMA_MAGNITUDES, job, shape, row, count, partial);
+    }
+    finish_group(job, row, count, partial, affine);
+}
+
+/* Elements [begin, end) of a group's rows. */
+INLINE void write_strip(write_step step, out_rows out, const norma_blocking *blocking, const row_affine *affine, int count,
+                        int64_t begin, int64_t end)
+{
+    int r = 0;
+    if (blocking->lockstep == 2 && !blocking->stream) {
+        step.lockstep = 2;
+        NO_UNROLL
+        for (; r + 2 <= count; r += 2, out.x += 2 * out.x_stride, out.y += 2 * out.y_stride) {
+            write_rows(step, &out, affine + r, begin, end);
+        }
+    }
+    step.lockstep = 1;
+    NO_UNROLL
+    for (; r < count; r++, out.x += out.x_stride, out.y += out.y_stride) {
+        if (blocking->stream) {
+            step.stream = true;
+            write_rows(step, &out, affine + r, begin, end);
+        } else {
+            step.stream = false;
+            write_rows(step, &out, affine + r, begin, end);
+        }
     }
 }
 
-INLINE int group_size(const norma_rows_job *job, int64_t row, int64_t last)
-{
-    const int64_t group = job->blocking->group;
-    return (int)(last - row < group ? last - row : group);
-}
-
-/* Rows [first, last), a multiple of step.lockstep many. */
 INLINE void normalize_rows(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
 {
-    row_affine affine[2][NORMA_GROUP_MAX];
-    int now = 0;
-    int64_t row = first;
-    int rows = group_size(job, row, last);
-    reduce_first(step.statistic, step.lockstep, job, row, rows, affine[now]);
-    while (rows > 0) {
-        writer w = {.step = step,
-                    .x = (const real *)job->x + row * job->x_stride,
-                    .y = (real *)job->y + row * job->y_stride,
-                    .x_stride = job->x_stride,
-                    .y_stride = job->y_stride,
-                    .scale = job->scale,
-                    .shift = job->shift,
-                    .affine = affine[now],
-                    .length = job->length,
-                    .strip = job->blocking->strip,
-                    .rows = rows,
-                    .stream = job->blocking->stream};
-        writer_start(&w);
-        row += rows;
-        now = 1 - now;
-        rows = group_size(job, row, last);
-        reduce_rows(step.statistic, step.lockstep, job, row, rows, affine[now], &w);
-        writer_finish(&w);
+    const norma_blocking *blocking = job->blocking;
+    const leaf_shape shape = leaf_shape_of(job->length);
+    row_affine affine[NORMA_GROUP_MAX];
+    for (int64_t row = first; row < last; row += blocking->group) {
+        const int rows = (int)(last - row < blocking->group ? last - row : blocking->group);
+        const out_rows out = {(const real *)job->x + row * job->x_stride,
+                              (real *)job->y + row * job->y_stride,
+                              job->x_stride,
+                              job->y_stride,
+                              job->scale,
+                              job->shift,
+                              blocking->ahead};
+        reduce_group_of(step.statistic, job, &shape, row, rows, affine);
+        for (int64_t begin = 0; begin < job->length; begin += blocking->strip) {
+            const int64_t left = job->length - begin;
+            write_strip(step, out, blocking, affine, rows, begin, left < blocking->strip ? job->length : begin + blocking->strip);
+        }
     }
-}
-
-INLINE void normalize_with(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
-{
-    /* In lockstep, streaming stores want the rows of y aligned alike. */
-    const bool pairs = job->blocking->lockstep == 2 && (!job->blocking->stream || job->y_stride % NORMA_WIDTH == 0);
-    const int64_t paired = pairs ? first + (last - first) / 2 * 2 : first;
-    if (first < paired) {
-        step.lockstep = 2;
-        normalize_rows(step, job, first, paired);
-    }
-    if (paired < last) {
-        step.lockstep = 1;
-        normalize_rows(step, job, paired, last);
-    }
-    if (job->blocking->stream) {
+    if (blocking->stream) {
         simd_fence();
     }
 }
@@ -109,11 +117,9 @@ INLINE void write_run(write_step step, const norma_affine *affine, const real *x
                       const real *shift, int64_t count)
 {
     const row_affine row = row_affine_of(affine);
+    const out_rows out = {x, y, 0, 0, scale, shift, 0};
     step.lockstep = 1;
-    writer w = {.step = step, .x = x, .y = y, .scale = scale, .shift = shift, .affine = &row, .length = count, .strip = count,
-                .rows = 1};
-    writer_start(&w);
-    writer_finish(&w);
+    write_rows(step, &out, &row, 0, count);
 }
 
 /* Calls body(step, ...) with the step's flags as constants. Squares take no shift, magnitudes neither. */
@@ -143,7 +149,7 @@ INLINE void write_run(write_step step, const norma_affine *affine, const real *x
 
 INLINE void rows_normalize(norma_statistic statistic, const norma_rows_job *job, int64_t first, int64_t last)
 {
-    WITH_CONSTANT_STEP(statistic, job, job->scale, job->shift, normalize_with, job, first, last);
+    WITH_CONSTANT_STEP(statistic, job, job->scale, job->shift, normalize_rows, job, first, last);
 }
 
 INLINE void rows_apply(norma_statistic statistic, const norma_rows_job *job, const norma_affine *affine, const void *x, void *y,
@@ -154,10 +160,7 @@ INLINE void rows_apply(norma_statistic statistic, const norma_rows_job *job, con
 
 INLINE norma_partial rows_reduce(norma_statistic statistic, const void *x, int64_t count)
 {
-    const runs run = {x, 0, 1};
-    norma_partial partial;
-    reduce_leaves(statistic, &partial, run, count, NULL);
-    return partial;
+    return reduce_leaves(statistic, x, count);
 }
 
 #define DEFINE_ROWS_KERNEL(statistic, value)                                                                                   \

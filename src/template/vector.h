@@ -8,10 +8,13 @@
  *     load_part store_part      the first `count` lanes, 0 <= count <= width; the rest loads as 0; touches no other byte
  *     first_of(a, b, count)     lanes below count from a, the others from b
  *     add sub mul abs           IEEE, one rounding each
+ *     min max(a, b)             a < b ? a : b and a > b ? a : b
  *     fma fnma(a, b, c)         a * b + c and c - a * b, rounded once (twice on generic)
  *     lane0 get0                lane 0 in every lane; lane 0 as a scalar
- *     sum sum_squares           over the NORMA_PARTS vectors at the pointer, in double, as one fixed tree:
+ *     sum                       over the NORMA_PARTS vectors at the pointer, in double, as one fixed tree:
  *                               lane i + lane i + n/2, then n/4, …, 1
+ *
+ * and for both types simd_prefetch, simd_prefetch_once (for what is read once and soon) and simd_fence (after stream).
  *
  * The canonical reduction has a virtual width of 64 bytes on every ISA: 16 f32 or 8 f64 lanes, made of NORMA_PARTS native
  * vectors. Element i of a run belongs to lane i mod NORMA_LANES. Lanes never mix before sum(), so that an ISA with narrow
@@ -51,7 +54,8 @@ typedef NORMA_PASTE(v, NORMA_DTYPE) vec;
 enum {
     NORMA_LANES = 64 / sizeof(real),
     NORMA_WIDTH = V(width),
-    NORMA_PARTS = NORMA_LANES / NORMA_WIDTH
+    NORMA_PARTS = NORMA_LANES / NORMA_WIDTH,
+    LOCKSTEP_MAX = 2 /* rows side by side */
 };
 
 /* norma_rows_moments_f32_avx512 from (rows, moments). */

@@ -7,8 +7,9 @@
  *     mean' = mean + s / n',  M2' = M2 + q - s * s / n',  n' = n + chunk,
  *
  * which for a chunk of one is Welford's recurrence (Welford 1962; for chunks, Chan, Golub, LeVeque 1983, eq. 2.1 with the
- * sums taken about the first mean). Three operations a vector, and nothing cancels: s * s / n' is at most chunk / n' of q,
- * and the first chunk, which has no mean yet, takes its first element, whose own square deviation is part of M2.
+ * sums taken about the first mean). Three operations a vector, and nothing cancels: s * s / n' is at most chunk / n' of q.
+ * The first chunk, which has no mean yet, takes one of its elements; of a run's lanes, the median of three, so that one
+ * outlier cannot be it.
  *
  * The mean is a sum of two reals, high + low, so that x - high is exact near it however far from zero it lies.
  */
@@ -28,6 +29,11 @@ typedef struct moments {
     vec m2;
 } moments;
 
+INLINE vec median(vec a, vec b, vec c)
+{
+    return V(max)(V(min)(a, b), V(min)(V(max)(a, b), c));
+}
+
 INLINE moments moments_about(vec first)
 {
     const moments m = {first, V(zero)(), V(zero)()};
@@ -45,6 +51,16 @@ INLINE moments moments_join(moments m, vec sum, vec squares, real before, real c
     const vec high = V(add)(m.high, low);
     const moments joined = {high, V(sub)(low, V(sub)(high, m.high)), V(add)(m.m2, V(fnma)(s, step, q))};
     return joined;
+}
+
+/* The first chunk, summed about `first`, one of its elements: what moments_join() makes of it when nothing came before, in
+ * fewer operations. `share` is 1 / count. */
+INLINE moments moments_open(vec first, vec sum, vec squares, real share)
+{
+    const vec step = V(mul)(sum, V(set1)(share));
+    const vec high = V(add)(first, step);
+    const moments opened = {high, V(sub)(step, V(sub)(high, first)), V(fnma)(sum, step, squares)};
+    return opened;
 }
 
 INLINE moments moments_first_of(moments a, moments b, int count)
