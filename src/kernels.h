@@ -17,9 +17,10 @@ typedef enum norma_geometry { NORMA_ROWS, NORMA_PLANES, NORMA_FIBERS } norma_geo
 typedef struct norma_blocking {
     int lockstep;  /* rows: reduced, and written, side by side: 1 or 2 */
     int group;     /* rows: reduced before they are written, at most NORMA_GROUP_MAX */
-    int64_t strip; /* rows: elements of each row of a group written in turn, so that their scale and shift stay near;
+    bool beside;   /* rows: write a group beside the reduction of the next */
+    int64_t strip; /* rows, beside: elements of each row of a group written in turn, so that their scale and shift stay near;
                       fibers: columns reduced before they are written, at most NORMA_STRIP_MAX */
-    int64_t ahead; /* rows: elements that x is prefetched ahead of where it is written */
+    int64_t ahead; /* rows: elements that x is prefetched ahead */
     bool stream;   /* write y past the caches */
     int threads;   /* most tasks that a run is split into */
 } norma_blocking;

@@ -9,6 +9,7 @@
 
 #define NORMA_ISA_NAME neon
 
+/* gcc drops calls of a function that only prefetches, unless there is none to drop. */
 static inline __attribute__((always_inline)) void simd_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 static inline __attribute__((always_inline)) void simd_prefetch_once(const void *p) { __builtin_prefetch(p, 0, 0); }
 static inline void simd_fence(void) {}

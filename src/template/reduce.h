@@ -9,6 +9,7 @@
 #ifndef NORMA_REDUCE_H
 #define NORMA_REDUCE_H
 
+#include "template/beside.h"
 #include "template/welford.h"
 
 /* How elements are read: as they are, or by rescue() as (x * before - origin) * after. */
@@ -59,7 +60,8 @@ INLINE leaf_shape leaf_shape_of(int64_t count)
 }
 
 /* The vectors [first, last) of one part as one chunk, summed about m[r].high. */
-INLINE void chunk_of_part(chunk_sums *c, const moments *m, runs x, int64_t first, int64_t last, const leaf_scale *scale)
+INLINE void chunk_of_part(chunk_sums *c, const moments *m, runs x, int64_t first, int64_t last, const leaf_scale *scale,
+                          beside also)
 {
     UNROLL
     for (int r = 0; r < x.rows; r++) {
@@ -75,6 +77,7 @@ INLINE void chunk_of_part(chunk_sums *c, const moments *m, runs x, int64_t first
                 chunk_add(&c[r], k, scaled(V(load)(x.x + r * x.stride + (i + k) * NORMA_LANES), scale), m[r].high);
             }
         }
+        beside_advance(also);
     }
     UNROLL
     for (int k = 0; k < CHAINS - 1; k++) {
@@ -108,7 +111,8 @@ INLINE vec pivot_of_part(const real *x, const leaf_shape *shape, int rest, const
 }
 
 /* All of a leaf that falls to one part, `rest` of its lanes having one element more. */
-INLINE void moments_of_part(moments *m, runs x, const leaf_shape *shape, int rest, const leaf_scale *scale)
+INLINE void moments_of_part(moments *m, runs x, const leaf_shape *shape, int rest, const leaf_scale *scale,
+                            beside also)
 {
     chunk_sums c[LOCKSTEP_MAX];
     UNROLL
@@ -118,14 +122,14 @@ INLINE void moments_of_part(moments *m, runs x, const leaf_shape *shape, int res
     if (shape->vectors == 0) {
         return;
     }
-    chunk_of_part(c, m, x, 0, shape->opening, scale);
+    chunk_of_part(c, m, x, 0, shape->opening, scale, also);
     UNROLL
     for (int r = 0; r < x.rows; r++) {
         m[r] = moments_open(m[r].high, sum_of_chains(c[r].sum), sum_of_chains(c[r].squares), shape->share);
     }
     for (int64_t first = CHUNK; first < shape->vectors; first += CHUNK) {
         const int64_t last = shape->vectors - first < CHUNK ? shape->vectors : first + CHUNK;
-        chunk_of_part(c, m, x, first, last, scale);
+        chunk_of_part(c, m, x, first, last, scale, also);
         UNROLL
         for (int r = 0; r < x.rows; r++) {
             m[r] = chunk_end(&c[r], m[r], (real)first, (real)(last - first));
@@ -163,7 +167,8 @@ INLINE norma_partial moments_of_lanes(const moments *m, const leaf_shape *shape)
     return partial;
 }
 
-INLINE void moments_reduce(norma_partial *partial, runs x, const leaf_shape *shape, const leaf_scale *scale)
+INLINE void moments_reduce(norma_partial *partial, runs x, const leaf_shape *shape, const leaf_scale *scale,
+                           beside also)
 {
     moments lanes[LOCKSTEP_MAX][NORMA_PARTS];
     NO_UNROLL
@@ -171,7 +176,7 @@ INLINE void moments_reduce(norma_partial *partial, runs x, const leaf_shape *sha
         const int rest = lanes_in_part(shape->rest, p);
         const runs part = {x.x + (shape->vectors || rest ? p * NORMA_WIDTH : 0), x.stride, x.rows};
         moments m[LOCKSTEP_MAX];
-        moments_of_part(m, part, shape, rest, scale);
+        moments_of_part(m, part, shape, rest, scale, also);
         UNROLL
         for (int r = 0; r < x.rows; r++) {
             lanes[r][p] = m[r];
@@ -189,7 +194,7 @@ INLINE vec power(norma_statistic statistic, vec x, vec sum)
 }
 
 INLINE void powers_reduce(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape,
-                          const leaf_scale *scale)
+                          const leaf_scale *scale, beside also)
 {
     const int64_t vectors = shape->vectors;
     vec total[LOCKSTEP_MAX][NORMA_PARTS];
@@ -215,7 +220,8 @@ INLINE void powers_reduce(norma_statistic statistic, norma_partial *partial, run
                     sum[r][k] = power(statistic, v, sum[r][k]);
                 }
             }
-            }
+            beside_advance(also);
+        }
         UNROLL
         for (int k = 0; k < CHAINS; k++) {
             if (i + k < vectors || (i + k == vectors && rest)) {
@@ -240,12 +246,12 @@ INLINE void powers_reduce(norma_statistic statistic, norma_partial *partial, run
 }
 
 INLINE void reduce_lanes(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape,
-                         const leaf_scale *scale)
+                         const leaf_scale *scale, beside also)
 {
     if (statistic == NORMA_MOMENTS) {
-        moments_reduce(partial, x, shape, scale);
+        moments_reduce(partial, x, shape, scale, also);
     } else {
-        powers_reduce(statistic, partial, x, shape, scale);
+        powers_reduce(statistic, partial, x, shape, scale, also);
     }
 }
 
@@ -260,7 +266,7 @@ NOINLINE norma_partial rescue(norma_statistic statistic, const real *x, const le
     const double inverse = large ? 0x1p96 : 0x1p-96;
     const runs run = {x, 0, 1};
     norma_partial partial;
-    reduce_lanes(statistic, &partial, run, shape, &scale);
+    reduce_lanes(statistic, &partial, run, shape, &scale, nothing_beside);
     partial.mean = partial.mean * inverse + (double)scale.origin;
     partial.m2 *= statistic == NORMA_MAGNITUDES ? inverse : inverse * inverse;
     return partial;
@@ -284,9 +290,10 @@ INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, 
 
 #endif
 
-INLINE void reduce_leaf(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape)
+INLINE void reduce_leaf(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape,
+                        beside also)
 {
-    reduce_lanes(statistic, partial, x, shape, NULL);
+    reduce_lanes(statistic, partial, x, shape, NULL, also);
     UNROLL
     for (int r = 0; r < x.rows; r++) {
         partial[r] = in_range(statistic, partial[r], x.x + r * x.stride, shape);
@@ -294,14 +301,14 @@ INLINE void reduce_leaf(norma_statistic statistic, norma_partial *partial, runs 
 }
 
 /* Leaves in order; `count` elements that begin at a leaf boundary of their run. */
-INLINE norma_partial reduce_leaves(norma_statistic statistic, const real *x, int64_t count)
+INLINE norma_partial reduce_leaves(norma_statistic statistic, const real *x, int64_t count, beside also)
 {
     norma_partial partial = {0, 0, 0};
     for (int64_t done = 0; done < count; done += NORMA_RUN_LEAF) {
         const leaf_shape shape = leaf_shape_of(count - done < NORMA_RUN_LEAF ? count - done : NORMA_RUN_LEAF);
         const runs leaf = {x + done, 0, 1};
         norma_partial part;
-        reduce_leaf(statistic, &part, leaf, &shape);
+        reduce_leaf(statistic, &part, leaf, &shape, also);
         partial = done ? norma_partial_merge(partial, part) : part;
     }
     return partial;

@@ -4,12 +4,12 @@
  * Parameters, see template/vector.h: NORMA_DTYPE, and the ISA's simd.h. Defines norma_rows_<statistic>_<dtype>_<isa> for
  * every statistic.
  *
- * Rows go in groups: a group is reduced, then written. Two rows at a time hide the latency of a row's end (sums across
+ * Rows go in groups. A group is reduced, then written, two rows at a time: they hide the latency of a row's end (sums across
  * lanes, root, divide) behind each other, and share what is loaded of scale and shift. Rereading a group stops the
- * hardware's prefetching, so writing it prefetches what comes next.
+ * hardware's prefetching, so writing it prefetches what comes next. Wide rows beyond the caches are written beside the
+ * reduction of the next group instead (template/beside.h).
  */
 #include "template/reduce.h"
-#include "template/write.h"
 
 INLINE void store_statistic(void *out, int64_t index, double value)
 {
@@ -27,24 +27,29 @@ INLINE void reduce_group(norma_statistic statistic, const norma_rows_job *job, c
     if (job->blocking->lockstep == 2 && job->length <= NORMA_RUN_LEAF) {
         NO_UNROLL
         for (; r + 2 <= count; r += 2, x.x += 2 * x.stride) {
-            reduce_leaf(statistic, partial + r, x, shape);
+            reduce_leaf(statistic, partial + r, x, shape, nothing_beside);
         }
     }
     NO_UNROLL
     for (; r < count; r++, x.x += x.stride) {
-        partial[r] = reduce_leaves(statistic, x.x, job->length);
+        partial[r] = reduce_leaves(statistic, x.x, job->length, nothing_beside);
     }
 }
 
-/* What writing the rows takes. Root and divide of several rows overlap here; in the loop above they would not. */
+/* What writing a row takes, and what the caller asked to keep. Not inlined: compilers vectorize the loop below at any cost. */
+NOINLINE void finish_row(const norma_rows_job *job, int64_t row, const norma_partial *partial, row_affine *affine)
+{
+    const norma_affine whole = norma_normalizer_affine(job->normalizer, partial);
+    *affine = row_affine_of(&whole);
+    store_statistic(job->mean, row, partial->mean);
+    store_statistic(job->saved, row, norma_normalizer_saved(job->normalizer, partial, whole.factor));
+}
+
+/* Root and divide of several rows overlap here; in the loops that reduce they would not. */
 INLINE void finish_group(const norma_rows_job *job, int64_t row, int count, const norma_partial *partial, row_affine *affine)
 {
-    const norma_normalizer *normalizer = job->normalizer;
     for (int r = 0; r < count; r++) {
-        const norma_affine whole = norma_normalizer_affine(normalizer, &partial[r]);
-        affine[r] = row_affine_of(&whole);
-        store_statistic(job->mean, row + r, partial[r].mean);
-        store_statistic(job->saved, row + r, norma_normalizer_saved(normalizer, &partial[r], whole.factor));
+        finish_row(job, row + r, &partial[r], &affine[r]);
     }
 }
 
@@ -63,53 +68,105 @@ NOINLINE void reduce_group_of(norma_statistic statistic, const norma_rows_job *j
     finish_group(job, row, count, partial, affine);
 }
 
-/* Elements [begin, end) of a group's rows. */
-INLINE void write_strip(write_step step, out_rows out, const norma_blocking *blocking, const row_affine *affine, int count,
-                        int64_t begin, int64_t end)
+INLINE int group_size(const norma_rows_job *job, int64_t row, int64_t last)
+{
+    const int64_t group = job->blocking->group;
+    return (int)(last - row < group ? last - row : group);
+}
+
+INLINE out_rows rows_from(const norma_rows_job *job, int64_t row)
+{
+    const out_rows out = {(const real *)job->x + row * job->x_stride,
+                          (real *)job->y + row * job->y_stride,
+                          job->x_stride,
+                          job->y_stride,
+                          job->scale,
+                          job->shift,
+                          job->blocking->ahead};
+    return out;
+}
+
+/* Writes `count` rows of a group, side by side as far as step.lockstep goes; returns how many. */
+INLINE int write_group(write_step step, out_rows *out, const row_affine *affine, int count, int64_t length)
 {
     int r = 0;
-    if (blocking->lockstep == 2 && !blocking->stream) {
-        step.lockstep = 2;
-        NO_UNROLL
-        for (; r + 2 <= count; r += 2, out.x += 2 * out.x_stride, out.y += 2 * out.y_stride) {
-            write_rows(step, &out, affine + r, begin, end);
-        }
+    for (; r + step.lockstep <= count; r += step.lockstep) {
+        write_rows(step, out, affine + r, 0, length);
+        out->x += step.lockstep * out->x_stride;
+        out->y += step.lockstep * out->y_stride;
     }
-    step.lockstep = 1;
-    NO_UNROLL
-    for (; r < count; r++, out.x += out.x_stride, out.y += out.y_stride) {
-        if (blocking->stream) {
+    return r;
+}
+
+INLINE void normalize_groups(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
+{
+    const leaf_shape shape = leaf_shape_of(job->length);
+    const bool stream = job->blocking->stream;
+    row_affine affine[NORMA_GROUP_MAX];
+    int count;
+    step.fetch = true;
+    for (int64_t row = first; row < last; row += count) {
+        count = group_size(job, row, last);
+        reduce_group_of(step.statistic, job, &shape, row, count, affine);
+        out_rows out = rows_from(job, row);
+        int written = 0;
+        if (job->blocking->lockstep == 2 && !stream) {
+            step.lockstep = 2;
+            step.stream = false;
+            written = write_group(step, &out, affine, count, job->length);
+        }
+        step.lockstep = 1;
+        if (stream) {
             step.stream = true;
-            write_rows(step, &out, affine + r, begin, end);
+            write_group(step, &out, affine, count, job->length);
         } else {
             step.stream = false;
-            write_rows(step, &out, affine + r, begin, end);
+            write_group(step, &out, affine + written, count - written, job->length);
         }
     }
+    if (stream) {
+        simd_fence();
+    }
+}
+
+/* For streaming stores only: in the caches, groups are faster. */
+INLINE void normalize_beside(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
+{
+    const leaf_shape shape = leaf_shape_of(job->length);
+    row_affine affine[2][NORMA_GROUP_MAX];
+    int now = 0;
+    int count = group_size(job, first, last);
+    step.lockstep = 1;
+    step.stream = true;
+    reduce_group_of(step.statistic, job, &shape, first, count, affine[now]);
+    for (int64_t row = first; row < last; now = 1 - now) {
+        group_writer w = {.first = rows_from(job, row),
+                          .affine = affine[now],
+                          .count = count,
+                          .length = job->length,
+                          .strip = job->blocking->strip};
+        const beside also = {step, &w};
+        group_writer_start(step, &w);
+        row += count;
+        count = group_size(job, row, last);
+        norma_partial partial[NORMA_GROUP_MAX];
+        for (int r = 0; r < count; r++) {
+            const real *x = (const real *)job->x + (row + r) * job->x_stride;
+            w.fetch = x + job->blocking->ahead;
+            partial[r] = reduce_leaves(step.statistic, x, job->length, also);
+        }
+        beside_finish(also);
+        finish_group(job, row, count, partial, affine[1 - now]);
+    }
+    simd_fence();
 }
 
 INLINE void normalize_rows(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
 {
-    const norma_blocking *blocking = job->blocking;
-    const leaf_shape shape = leaf_shape_of(job->length);
-    row_affine affine[NORMA_GROUP_MAX];
-    for (int64_t row = first; row < last; row += blocking->group) {
-        const int rows = (int)(last - row < blocking->group ? last - row : blocking->group);
-        const out_rows out = {(const real *)job->x + row * job->x_stride,
-                              (real *)job->y + row * job->y_stride,
-                              job->x_stride,
-                              job->y_stride,
-                              job->scale,
-                              job->shift,
-                              blocking->ahead};
-        reduce_group_of(step.statistic, job, &shape, row, rows, affine);
-        for (int64_t begin = 0; begin < job->length; begin += blocking->strip) {
-            const int64_t left = job->length - begin;
-            write_strip(step, out, blocking, affine, rows, begin, left < blocking->strip ? job->length : begin + blocking->strip);
-        }
-    }
-    if (blocking->stream) {
-        simd_fence();
+    if (job->blocking->beside) {
+        normalize_beside(step, job, first, last);
+    } else {
+        normalize_groups(step, job, first, last);
     }
 }
 
@@ -160,7 +217,7 @@ INLINE void rows_apply(norma_statistic statistic, const norma_rows_job *job, con
 
 INLINE norma_partial rows_reduce(norma_statistic statistic, const void *x, int64_t count)
 {
-    return reduce_leaves(statistic, x, count);
+    return reduce_leaves(statistic, x, count, nothing_beside);
 }
 
 #define DEFINE_ROWS_KERNEL(statistic, value)                                                                                   \

@@ -13,6 +13,7 @@ typedef struct write_step {
     bool has_shift;
     bool one_plus_scale;
     bool stream;
+    bool fetch;   /* prefetch x some way ahead */
     int lockstep; /* rows at a time: a vector of scale and shift, once loaded, serves them all */
 } write_step;
 
@@ -77,10 +78,12 @@ INLINE void write_vectors(write_step step, const out_rows *rows, const row_vecto
         for (int r = 0; r < step.lockstep; r++) {
             const real *x = rows->x + r * rows->x_stride + i;
             real *y = rows->y + r * rows->y_stride + i;
-            if (k % NORMA_PARTS == 0 && step.stream) {
-                simd_prefetch_once(x + rows->ahead);
-            } else if (k % NORMA_PARTS == 0) {
-                simd_prefetch(x + rows->ahead);
+            if (step.fetch && k % NORMA_PARTS == 0) {
+                if (step.stream) {
+                    simd_prefetch_once(x + rows->ahead);
+                } else {
+                    simd_prefetch(x + rows->ahead);
+                }
             }
             const vec v = write_vector(step, &row[r], V(load)(x), scale, shift);
             if (step.stream) {
@@ -104,28 +107,26 @@ INLINE void write_part(write_step step, const out_rows *rows, const row_vectors 
     }
 }
 
-/* Elements [i, end) of step.lockstep rows. */
-INLINE void write_rows(write_step step, const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
+INLINE row_vectors row_vectors_of(const row_affine *affine)
 {
-    enum { AT_ONCE = NORMA_PARTS < 4 ? 4 : NORMA_PARTS };
-    row_vectors row[LOCKSTEP_MAX];
-    UNROLL
-    for (int r = 0; r < step.lockstep; r++) {
-        const row_vectors all = {V(set1)(affine[r].center), V(set1)(affine[r].low), V(set1)(affine[r].factor)};
-        row[r] = all;
+    const row_vectors row = {V(set1)(affine->center), V(set1)(affine->low), V(set1)(affine->factor)};
+    return row;
+}
+
+/* Streaming stores want y aligned to the vector: what lies before that is written here. Returns where to go on. */
+INLINE int64_t write_head(write_step step, const out_rows *rows, const row_vectors *row, int64_t i, int64_t end)
+{
+    const int64_t head = step.stream ? (int64_t)(-(uintptr_t)(rows->y + i) % sizeof(vec) / sizeof(real)) : 0;
+    const int64_t count = head < end - i ? head : end - i;
+    if (count) {
+        write_part(step, rows, row, i, (int)count);
     }
-    if (step.stream) { /* streaming stores want y aligned to the vector */
-        const int64_t head = (int64_t)(-(uintptr_t)(rows->y + i) % sizeof(vec) / sizeof(real));
-        if (head) {
-            const int64_t count = head < end - i ? head : end - i;
-            write_part(step, rows, row, i, (int)count);
-            i += count;
-        }
-    }
-    NO_UNROLL
-    for (; i + AT_ONCE / step.lockstep * NORMA_WIDTH <= end; i += AT_ONCE / step.lockstep * NORMA_WIDTH) {
-        write_vectors(step, rows, row, i, AT_ONCE / step.lockstep);
-    }
+    return i + count;
+}
+
+/* Elements [i, end), fewer than are worth unrolling for. */
+INLINE void write_rest(write_step step, const out_rows *rows, const row_vectors *row, int64_t i, int64_t end)
+{
     NO_UNROLL
     for (; i + NORMA_WIDTH <= end; i += NORMA_WIDTH) {
         write_vectors(step, rows, row, i, 1);
@@ -133,6 +134,23 @@ INLINE void write_rows(write_step step, const out_rows *rows, const row_affine *
     if (i < end) {
         write_part(step, rows, row, i, (int)(end - i));
     }
+}
+
+/* Elements [i, end) of step.lockstep rows. */
+INLINE void write_rows(write_step step, const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
+{
+    enum { AT_ONCE = NORMA_PARTS < 4 ? 4 : NORMA_PARTS };
+    row_vectors row[LOCKSTEP_MAX];
+    UNROLL
+    for (int r = 0; r < step.lockstep; r++) {
+        row[r] = row_vectors_of(&affine[r]);
+    }
+    i = write_head(step, rows, row, i, end);
+    NO_UNROLL
+    for (; i + AT_ONCE / step.lockstep * NORMA_WIDTH <= end; i += AT_ONCE / step.lockstep * NORMA_WIDTH) {
+        write_vectors(step, rows, row, i, AT_ONCE / step.lockstep);
+    }
+    write_rest(step, rows, row, i, end);
 }
 
 #endif

@@ -1,0 +1,107 @@
+/*
+ * Writing a group of rows beside the reduction of the next, a few vectors at a time.
+ *
+ * Beyond the caches a row costs what memory takes to read it and to write it. Both go on at once only while their
+ * instructions stand next to each other, so the loops of template/reduce.h call beside_advance() as they go. The group
+ * is written strip by strip, each row's part in turn, so that the strip's scale and shift stay in L1.
+ */
+#ifndef NORMA_BESIDE_H
+#define NORMA_BESIDE_H
+
+#include "template/write.h"
+
+enum { ADVANCE = 4 }; /* vectors at a time */
+
+typedef struct group_writer {
+    out_rows first;
+    const row_affine *affine;
+    int count;
+    int64_t length;
+    int64_t strip;
+    const real *fetch; /* what reduction reads some way on: prefetched at the pace of writing */
+    /* the cursor: elements [at, end) of row `row`'s part of the strip that begins at `begin` */
+    int row;
+    int64_t begin;
+    int64_t end;
+    int64_t at;
+    out_rows now;
+    row_vectors vectors;
+} group_writer;
+
+/* What a reduction has beside it; no writer, nothing. The step is kept apart so that it stays a constant. */
+typedef struct beside {
+    write_step step;
+    group_writer *writer;
+} beside;
+
+static const beside nothing_beside = {{.lockstep = 1}, NULL};
+
+INLINE void group_writer_enter(write_step step, group_writer *w)
+{
+    w->now = w->first;
+    w->now.x += w->row * w->first.x_stride;
+    w->now.y += w->row * w->first.y_stride;
+    w->vectors = row_vectors_of(&w->affine[w->row]);
+    w->at = write_head(step, &w->now, &w->vectors, w->begin, w->end);
+}
+
+INLINE void group_writer_start(write_step step, group_writer *w)
+{
+    w->row = 0;
+    w->begin = 0;
+    w->end = w->strip < w->length ? w->strip : w->length;
+    group_writer_enter(step, w);
+}
+
+/* Writes what is left of this row's part and moves on; false after the last. Not inlined: it would stand in every loop. */
+NOINLINE bool group_writer_next(write_step step, group_writer *w)
+{
+    write_rest(step, &w->now, &w->vectors, w->at, w->end);
+    w->at = w->end;
+    if (w->row + 1 < w->count) {
+        w->row++;
+    } else if (w->end < w->length) {
+        w->row = 0;
+        w->begin = w->end;
+        w->end = w->length - w->end < w->strip ? w->length : w->end + w->strip;
+    } else {
+        return false;
+    }
+    group_writer_enter(step, w);
+    return true;
+}
+
+/* About ADVANCE vectors more. */
+INLINE void beside_advance(beside b)
+{
+    group_writer *w = b.writer;
+    if (!w) {
+        return;
+    }
+    UNROLL
+    for (int k = 0; k < ADVANCE; k += NORMA_PARTS) {
+        simd_prefetch(w->fetch + k * NORMA_WIDTH);
+    }
+    w->fetch += ADVANCE * NORMA_WIDTH;
+    if (RARELY(w->at + ADVANCE * NORMA_WIDTH > w->end)) {
+        group_writer_next(b.step, w);
+    }
+    if (w->at + ADVANCE * NORMA_WIDTH <= w->end) {
+        write_vectors(b.step, &w->now, &w->vectors, w->at, ADVANCE);
+        w->at += ADVANCE * NORMA_WIDTH;
+    }
+}
+
+/* All that is left. */
+INLINE void beside_finish(beside b)
+{
+    group_writer *w = b.writer;
+    do {
+        NO_UNROLL
+        for (; w->at + ADVANCE * NORMA_WIDTH <= w->end; w->at += ADVANCE * NORMA_WIDTH) {
+            write_vectors(b.step, &w->now, &w->vectors, w->at, ADVANCE);
+        }
+    } while (group_writer_next(b.step, w));
+}
+
+#endif
