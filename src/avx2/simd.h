@@ -52,20 +52,20 @@ static inline vf32 vf32_first_of(vf32 a, vf32 b, int count)
     return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(vf32_first(count)));
 }
 
-static inline double simd_sum4(__m256d a)
-{
-    const __m128d b = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
-    return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
-}
+static inline int vf32_lane_of(int row) { return row % 2 * 4 + row / 2; }
 
-static inline __m256d simd_low(__m256 a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
-static inline __m256d simd_high(__m256 a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
-
-static inline double vf32_sum(const vf32 *a)
+static inline void vf32_halves(vf32 a, vf32 b, int lanes, vf32 *low, vf32 *high)
 {
-    const __m256d low = _mm256_add_pd(simd_low(a[0]), simd_low(a[1]));
-    const __m256d high = _mm256_add_pd(simd_high(a[0]), simd_high(a[1]));
-    return simd_sum4(_mm256_add_pd(low, high));
+    switch (lanes) {
+    case 8:
+        *low = _mm256_permute2f128_ps(a, b, 0x20), *high = _mm256_permute2f128_ps(a, b, 0x31);
+        break;
+    case 4:
+        *low = _mm256_shuffle_ps(a, b, 0x44), *high = _mm256_shuffle_ps(a, b, 0xee);
+        break;
+    default:
+        *low = _mm256_shuffle_ps(a, b, 0x88), *high = _mm256_shuffle_ps(a, b, 0xdd);
+    }
 }
 
 /* f64 */
@@ -98,6 +98,15 @@ static inline vf64 vf64_first_of(vf64 a, vf64 b, int count)
     return _mm256_blendv_pd(b, a, _mm256_castsi256_pd(vf64_first(count)));
 }
 
-static inline double vf64_sum(const vf64 *a) { return simd_sum4(_mm256_add_pd(a[0], a[1])); }
+static inline int vf64_lane_of(int row) { return row % 2 * 2 + row / 2; }
+
+static inline void vf64_halves(vf64 a, vf64 b, int lanes, vf64 *low, vf64 *high)
+{
+    if (lanes == 4) {
+        *low = _mm256_permute2f128_pd(a, b, 0x20), *high = _mm256_permute2f128_pd(a, b, 0x31);
+    } else {
+        *low = _mm256_unpacklo_pd(a, b), *high = _mm256_unpackhi_pd(a, b);
+    }
+}
 
 #endif

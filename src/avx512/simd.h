@@ -43,18 +43,23 @@ static inline vf32 vf32_lane0(vf32 a) { return _mm512_broadcastss_ps(_mm512_cast
 static inline float vf32_get0(vf32 a) { return _mm512_cvtss_f32(a); }
 static inline vf32 vf32_first_of(vf32 a, vf32 b, int count) { return _mm512_mask_blend_ps(vf32_first(count), b, a); }
 
-static inline double simd_sum8(__m512d a)
-{
-    const __m256d b = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
-    const __m128d c = _mm_add_pd(_mm256_castpd256_pd128(b), _mm256_extractf128_pd(b, 1));
-    return _mm_cvtsd_f64(_mm_add_sd(c, _mm_unpackhi_pd(c, c)));
-}
+static inline int vf32_lane_of(int row) { return row % 4 * 4 + row / 4; }
 
-static inline double vf32_sum(const vf32 *a)
+static inline void vf32_halves(vf32 a, vf32 b, int lanes, vf32 *low, vf32 *high)
 {
-    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(*a));
-    const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(*a, 1));
-    return simd_sum8(_mm512_add_pd(low, high));
+    switch (lanes) {
+    case 16:
+        *low = _mm512_shuffle_f32x4(a, b, 0x44), *high = _mm512_shuffle_f32x4(a, b, 0xee);
+        break;
+    case 8:
+        *low = _mm512_shuffle_f32x4(a, b, 0x88), *high = _mm512_shuffle_f32x4(a, b, 0xdd);
+        break;
+    case 4:
+        *low = _mm512_shuffle_ps(a, b, 0x44), *high = _mm512_shuffle_ps(a, b, 0xee);
+        break;
+    default:
+        *low = _mm512_shuffle_ps(a, b, 0x88), *high = _mm512_shuffle_ps(a, b, 0xdd);
+    }
 }
 
 /* f64 */
@@ -82,6 +87,20 @@ static inline vf64 vf64_abs(vf64 a) { return _mm512_abs_pd(a); }
 static inline vf64 vf64_lane0(vf64 a) { return _mm512_broadcastsd_pd(_mm512_castpd512_pd128(a)); }
 static inline double vf64_get0(vf64 a) { return _mm512_cvtsd_f64(a); }
 static inline vf64 vf64_first_of(vf64 a, vf64 b, int count) { return _mm512_mask_blend_pd(vf64_first(count), b, a); }
-static inline double vf64_sum(const vf64 *a) { return simd_sum8(*a); }
+static inline int vf64_lane_of(int row) { return row % 4 * 2 + row / 4; }
+
+static inline void vf64_halves(vf64 a, vf64 b, int lanes, vf64 *low, vf64 *high)
+{
+    switch (lanes) {
+    case 8:
+        *low = _mm512_shuffle_f64x2(a, b, 0x44), *high = _mm512_shuffle_f64x2(a, b, 0xee);
+        break;
+    case 4:
+        *low = _mm512_shuffle_f64x2(a, b, 0x88), *high = _mm512_shuffle_f64x2(a, b, 0xdd);
+        break;
+    default:
+        *low = _mm512_unpacklo_pd(a, b), *high = _mm512_unpackhi_pd(a, b);
+    }
+}
 
 #endif

@@ -59,13 +59,15 @@ static inline vf32 vf32_first_of(vf32 a, vf32 b, int count)
     return vf32_choose((simd_i32){0, 1, 2, 3} < (simd_i32){count, count, count, count}, a, b);
 }
 
-static inline double vf32_sum(const vf32 *a)
+static inline int vf32_lane_of(int row) { return row; }
+
+static inline void vf32_halves(vf32 a, vf32 b, int lanes, vf32 *low, vf32 *high)
 {
-    double s[4];
-    for (int i = 0; i < 4; i++) {
-        s[i] = ((double)a[0][i] + (double)a[2][i]) + ((double)a[1][i] + (double)a[3][i]);
+    if (lanes == 4) {
+        *low = (vf32){a[0], a[1], b[0], b[1]}, *high = (vf32){a[2], a[3], b[2], b[3]};
+    } else {
+        *low = (vf32){a[0], a[2], b[0], b[2]}, *high = (vf32){a[1], a[3], b[1], b[3]};
     }
-    return (s[0] + s[2]) + (s[1] + s[3]);
 }
 
 /* f64 */
@@ -110,10 +112,12 @@ static inline vf64 vf64_first_of(vf64 a, vf64 b, int count)
     return vf64_choose((simd_i64){0, 1} < (simd_i64){count, count}, a, b);
 }
 
-static inline double vf64_sum(const vf64 *a)
+static inline int vf64_lane_of(int row) { return row; }
+
+static inline void vf64_halves(vf64 a, vf64 b, int lanes, vf64 *low, vf64 *high)
 {
-    const vf64 s = (a[0] + a[2]) + (a[1] + a[3]);
-    return s[0] + s[1];
+    (void)lanes;
+    *low = (vf64){a[0], b[0]}, *high = (vf64){a[1], b[1]};
 }
 
 #endif

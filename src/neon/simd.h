@@ -55,17 +55,15 @@ static inline vf32 vf32_first_of(vf32 a, vf32 b, int count)
     return vbslq_f32(vcltq_u32(vld1q_u32(index), vdupq_n_u32((uint32_t)count)), a, b);
 }
 
-static inline float64x2_t simd_low(float32x4_t a) { return vcvt_f64_f32(vget_low_f32(a)); }
-static inline float64x2_t simd_high(float32x4_t a) { return vcvt_high_f64_f32(a); }
-static inline double simd_sum2(float64x2_t a) { return vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1); }
+static inline int vf32_lane_of(int row) { return row; }
 
-static inline double vf32_sum(const vf32 *a)
+static inline void vf32_halves(vf32 a, vf32 b, int lanes, vf32 *low, vf32 *high)
 {
-    const float64x2_t s0 = vaddq_f64(simd_low(a[0]), simd_low(a[2]));
-    const float64x2_t s1 = vaddq_f64(simd_high(a[0]), simd_high(a[2]));
-    const float64x2_t s2 = vaddq_f64(simd_low(a[1]), simd_low(a[3]));
-    const float64x2_t s3 = vaddq_f64(simd_high(a[1]), simd_high(a[3]));
-    return simd_sum2(vaddq_f64(vaddq_f64(s0, s2), vaddq_f64(s1, s3)));
+    if (lanes == 4) {
+        *low = vcombine_f32(vget_low_f32(a), vget_low_f32(b)), *high = vcombine_f32(vget_high_f32(a), vget_high_f32(b));
+    } else {
+        *low = vuzp1q_f32(a, b), *high = vuzp2q_f32(a, b);
+    }
 }
 
 /* f64 */
@@ -109,9 +107,12 @@ static inline vf64 vf64_first_of(vf64 a, vf64 b, int count)
     return vbslq_f64(vcltq_u64(vld1q_u64(index), vdupq_n_u64((uint64_t)count)), a, b);
 }
 
-static inline double vf64_sum(const vf64 *a)
+static inline int vf64_lane_of(int row) { return row; }
+
+static inline void vf64_halves(vf64 a, vf64 b, int lanes, vf64 *low, vf64 *high)
 {
-    return simd_sum2(vaddq_f64(vaddq_f64(a[0], a[2]), vaddq_f64(a[1], a[3])));
+    (void)lanes;
+    *low = vzip1q_f64(a, b), *high = vzip2q_f64(a, b);
 }
 
 #endif

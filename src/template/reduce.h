@@ -42,13 +42,14 @@ typedef struct leaf_shape {
     int rest;        /* lanes that have one element more */
     real share;      /* 1 / opening */
     double inverse;  /* 1 / count */
+    vec weight[NORMA_PARTS]; /* elements of each lane */
 } leaf_shape;
 
 INLINE leaf_shape leaf_shape_of(int64_t count)
 {
     const int64_t vectors = count / NORMA_LANES;
     const int64_t opening = vectors < CHUNK ? vectors : CHUNK;
-    const leaf_shape shape = {
+    leaf_shape shape = {
         .count = count,
         .vectors = vectors,
         .opening = opening,
@@ -56,6 +57,11 @@ INLINE leaf_shape leaf_shape_of(int64_t count)
         .share = 1 / (real)opening,
         .inverse = 1 / (double)count,
     };
+    UNROLL
+    for (int p = 0; p < NORMA_PARTS; p++) {
+        const vec one_more = V(set1)((real)(vectors + 1));
+        shape.weight[p] = V(first_of)(one_more, V(set1)((real)vectors), lanes_in_part(shape.rest, p));
+    }
     return shape;
 }
 
@@ -140,37 +146,95 @@ INLINE void moments_of_part(moments *m, runs x, const leaf_shape *shape, int res
     }
 }
 
-/* What a part's lanes add to the leaf's: sums of means and of M2, both about the same origin. */
-INLINE void moments_about_origin(vec *sum, vec *m2, moments m, vec origin, const leaf_shape *shape, int part)
+/*
+ * The lanes of a run join. With lane means v taken from an origin in the data, n elements in all and n_i in lane i,
+ *
+ *     t = sum(n_i v_i),  u = sum(m2_i + n_i v_i^2),  mean = origin + t / n,  M2 = u - t^2 / n
+ *
+ * (Chan, Golub, LeVeque 1983, many-way). The difference is harmless: the origin is lane 0's mean, whose own n_0 elements make
+ * M2 at least n_0 times the square of t / n.
+ */
+typedef struct lane_sums {
+    vec u[NORMA_PARTS];
+    vec t[NORMA_PARTS]; /* of moments only, as is the origin */
+    vec origin;
+} lane_sums;
+
+INLINE void lane_sums_of_moments(lane_sums *s, int part, moments m, const leaf_shape *shape)
 {
-    const vec more = V(set1)((real)(shape->vectors + 1));
-    const vec weight = V(first_of)(more, V(set1)((real)shape->vectors), lanes_in_part(shape->rest, part));
-    const vec mean = V(add)(V(sub)(m.high, origin), m.low);
-    *sum = V(mul)(mean, weight);
-    *m2 = V(fma)(*sum, mean, m.m2);
+    s->origin = part == 0 ? V(lane0)(m.high) : s->origin;
+    const vec mean = V(add)(V(sub)(m.high, s->origin), m.low);
+    s->t[part] = V(mul)(mean, shape->weight[part]);
+    s->u[part] = V(fma)(s->t[part], mean, m.m2);
 }
 
-/* The lanes become one partial. M2 is taken about lane 0's mean; the square of the distance to the whole's is taken off in
- * double, where it is harmless: it is at most 16 times what remains. */
-INLINE norma_partial moments_of_lanes(const moments *m, const leaf_shape *shape)
+/* The parts added: lane i with lane i + n/2, then n/4, as far as parts go. */
+INLINE vec sum_of_parts(const vec *part)
 {
-    const vec origin = V(lane0)(m[0].high);
-    vec sum[NORMA_PARTS], m2[NORMA_PARTS];
+    vec v[NORMA_PARTS];
     UNROLL
     for (int p = 0; p < NORMA_PARTS; p++) {
-        moments_about_origin(&sum[p], &m2[p], m[p], origin, shape, p);
+        v[p] = part[p];
     }
-    const double total = V(sum)(sum);
-    const double shift = total * shape->inverse;
-    const double whole = V(sum)(m2) - total * shift;
-    const norma_partial partial = {(double)shape->count, (double)V(get0)(origin) + shift, whole < 0 ? 0 : whole};
-    return partial;
+    for (int half = NORMA_PARTS / 2; half > 0; half /= 2) {
+        UNROLL
+        for (int p = 0; p < half; p++) {
+            v[p] = V(add)(v[p], v[p + half]);
+        }
+    }
+    return v[0];
+}
+
+/* The sums of the lanes of `count` (a constant, at most NORMA_WIDTH) vectors, on by the same tree. Summing one vector alone
+ * would leave most lanes idle: at each level two become one that holds the half sums of both. */
+INLINE void sum_lanes(vec *v, int count, real *sum)
+{
+    UNROLL
+    for (int lanes = NORMA_WIDTH; lanes > 1; lanes /= 2) {
+        UNROLL
+        for (int i = 0; i < count; i += 2) {
+            vec low, high;
+            V(halves)(v[i], v[i + 1 < count ? i + 1 : i], lanes, &low, &high);
+            v[i / 2] = V(add)(low, high);
+        }
+        count = (count + 1) / 2;
+    }
+    V(store)(sum, v[0]);
+}
+
+/* Joins x.rows (a constant) runs of one shape. f64 on NEON has vectors of 2: one run at a time. */
+INLINE void join_lanes(norma_statistic statistic, norma_partial *partial, const lane_sums *s, int rows, const leaf_shape *shape)
+{
+    const bool centered = statistic == NORMA_MOMENTS;
+    enum { AT_ONCE = NORMA_WIDTH / 2 < LOCKSTEP_MAX ? 1 : LOCKSTEP_MAX };
+    UNROLL
+    for (int first = 0; first < rows; first += AT_ONCE) {
+        const int some = rows - first < AT_ONCE ? rows - first : AT_ONCE;
+        vec v[2 * LOCKSTEP_MAX];
+        real sum[NORMA_WIDTH];
+        UNROLL
+        for (int r = 0; r < some; r++) {
+            v[r] = sum_of_parts(s[first + r].u);
+            if (centered) {
+                v[some + r] = sum_of_parts(s[first + r].t);
+            }
+        }
+        sum_lanes(v, centered ? 2 * some : some, sum);
+        UNROLL
+        for (int r = 0; r < some; r++) {
+            const double t = centered ? (double)sum[V(lane_of)(some + r)] : 0;
+            const double m2 = (double)sum[V(lane_of)(r)] - t * (t * shape->inverse);
+            const double origin = centered ? (double)V(get0)(s[first + r].origin) : 0;
+            const norma_partial joined = {(double)shape->count, origin + t * shape->inverse, m2 < 0 ? 0 : m2};
+            partial[first + r] = joined;
+        }
+    }
 }
 
 INLINE void moments_reduce(norma_partial *partial, runs x, const leaf_shape *shape, const leaf_scale *scale,
                            beside also)
 {
-    moments lanes[LOCKSTEP_MAX][NORMA_PARTS];
+    lane_sums s[LOCKSTEP_MAX] = {0};
     NO_UNROLL
     for (int p = 0; p < NORMA_PARTS; p++) {
         const int rest = lanes_in_part(shape->rest, p);
@@ -179,13 +243,10 @@ INLINE void moments_reduce(norma_partial *partial, runs x, const leaf_shape *sha
         moments_of_part(m, part, shape, rest, scale, also);
         UNROLL
         for (int r = 0; r < x.rows; r++) {
-            lanes[r][p] = m[r];
+            lane_sums_of_moments(&s[r], p, m[r], shape);
         }
     }
-    UNROLL
-    for (int r = 0; r < x.rows; r++) {
-        partial[r] = moments_of_lanes(lanes[r], shape);
-    }
+    join_lanes(NORMA_MOMENTS, partial, s, x.rows, shape);
 }
 
 INLINE vec power(norma_statistic statistic, vec x, vec sum)
@@ -197,7 +258,7 @@ INLINE void powers_reduce(norma_statistic statistic, norma_partial *partial, run
                           const leaf_scale *scale, beside also)
 {
     const int64_t vectors = shape->vectors;
-    vec total[LOCKSTEP_MAX][NORMA_PARTS];
+    lane_sums s[LOCKSTEP_MAX];
     NO_UNROLL
     for (int p = 0; p < NORMA_PARTS; p++) {
         const int rest = lanes_in_part(shape->rest, p);
@@ -235,14 +296,10 @@ INLINE void powers_reduce(norma_statistic statistic, norma_partial *partial, run
         }
         UNROLL
         for (int r = 0; r < x.rows; r++) {
-            total[r][p] = sum_of_chains(sum[r]);
+            s[r].u[p] = sum_of_chains(sum[r]);
         }
     }
-    UNROLL
-    for (int r = 0; r < x.rows; r++) {
-        const norma_partial sums = {(double)shape->count, 0, V(sum)(total[r])};
-        partial[r] = sums;
-    }
+    join_lanes(statistic, partial, s, x.rows, shape);
 }
 
 INLINE void reduce_lanes(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape,
@@ -275,8 +332,10 @@ NOINLINE norma_partial rescue(norma_statistic statistic, const real *x, const le
 INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const real *x,
                                const leaf_shape *shape)
 {
-    const bool large = !(partial.m2 <= (double)FLT_MAX);
-    return RARELY(large || partial.m2 < 1e-30) ? rescue(statistic, x, shape, large) : partial;
+    if (RARELY(!(partial.m2 >= 1e-30 && partial.m2 <= (double)FLT_MAX))) {
+        return rescue(statistic, x, shape, !(partial.m2 < 1e-30));
+    }
+    return partial;
 }
 
 #else

@@ -11,8 +11,9 @@
  *     min max(a, b)             a < b ? a : b and a > b ? a : b
  *     fma fnma(a, b, c)         a * b + c and c - a * b, rounded once (twice on generic)
  *     lane0 get0                lane 0 in every lane; lane 0 as a scalar
- *     sum                       over the NORMA_PARTS vectors at the pointer, in double, as one fixed tree:
- *                               lane i + lane i + n/2, then n/4, …, 1
+ *     halves(a, b, lanes, …)    a and b hold runs of `lanes` lanes each, as the last call left them; low and high get the lower
+ *                               and the upper half of each run of both
+ *     lane_of(i)                the lane of vector i once width vectors have gone through halves() down to one lane each
  *
  * and for both types simd_prefetch, simd_prefetch_once (for what is read once and soon) and simd_fence (after stream).
  *
