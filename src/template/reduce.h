@@ -110,8 +110,11 @@ INLINE void moments_add_rest(moments *m, runs x, int64_t vectors, int rest, cons
 /* What a part's first chunk is summed about: one of its elements. */
 INLINE vec pivot_of_part(const real *x, const leaf_shape *shape, int rest, const leaf_scale *scale)
 {
+    if (shape->vectors == 0) { /* lanes without an element stay 0, whatever the scale */
+        return V(first_of)(scaled(V(load_part)(x, rest), scale), V(zero)(), rest);
+    }
     if (shape->vectors < 3) {
-        return scaled(shape->vectors ? V(load)(x) : V(load_part)(x, rest), scale);
+        return scaled(V(load)(x), scale);
     }
     return median(scaled(V(load)(x), scale), scaled(V(load)(x + NORMA_LANES), scale), scaled(V(load)(x + 2 * NORMA_LANES), scale));
 }
