@@ -1,0 +1,212 @@
+/*
+ * norma-bench: what its C files and the Google Benchmark harness (harness.cc) share.
+ *
+ * A list (cases_*.c) crosses an op with shapes; each makes a problem. A path is one way to compute a problem: norma itself,
+ * the unfused passes, a plain copy as the yardstick, later the peers. The harness crosses problems, paths and thread counts,
+ * checks what each computes, and only then times it.
+ */
+#ifndef NORMA_BENCH_H
+#define NORMA_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "norma/norma.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Cases */
+
+typedef enum bench_layout { BENCH_ROWS, BENCH_NCHW, BENCH_NHWC } bench_layout;
+
+enum { BENCH_RANK_MAX = 4, BENCH_NAME_MAX = 96, BENCH_SENTENCE_MAX = 512 };
+
+/* Extents by name, 0 after the last: rows x cols for BENCH_ROWS, else N x C x H x W whatever the memory order. */
+typedef struct bench_shape {
+    int64_t extent[BENCH_RANK_MAX];
+    bool quick;
+} bench_shape;
+
+/* One op at several shapes. With --quick, the quick shapes of the quick lists. */
+typedef struct bench_list {
+    norma_op op;
+    norma_dtype dtype;
+    bench_layout layout;
+    bool quick;
+    const bench_shape *shapes;
+    size_t count;
+} bench_list;
+
+extern const bench_list bench_rows_lists[];
+extern const size_t bench_rows_lists_count;
+extern const bench_list bench_fibers_lists[];
+extern const size_t bench_fibers_lists_count;
+
+/* Where the reduced sets lie, in elements. Set k begins at k / inner * outer_stride + k % inner * inner_stride and has
+ * `pieces` pieces, piece_stride apart, of `length` elements, step apart; scale and shift are indexed by the latter. */
+typedef struct bench_sets {
+    int64_t count;
+    int64_t inner;
+    int64_t outer_stride;
+    int64_t inner_stride;
+    int64_t pieces;
+    int64_t piece_stride;
+    int64_t length;
+    int64_t step;
+} bench_sets;
+
+typedef struct bench_problem {
+    char name[BENCH_NAME_MAX]; /* "layer_norm/f32/rows/512x1024" */
+    norma_desc desc;
+    bench_layout layout;
+    bench_sets sets;
+    int64_t elements; /* of x */
+    size_t element_size;
+    double useful_bytes; /* x read once, y written once: what GB/s counts */
+    bool scale, shift;   /* whether the op takes them */
+    bool quick;
+} bench_problem;
+
+size_t bench_problem_count(void);
+void bench_problem_make(bench_problem *problem, size_t index);
+
+/* Tensors */
+
+typedef struct bench_tensors {
+    void *x, *y, *scale, *shift;
+} bench_tensors;
+
+/* Allocates on 64-byte boundaries and fills, so that every page is there before anything is timed. False with a
+ * sentence where the machine has too little memory. */
+bool bench_tensors_create(bench_tensors *tensors, const bench_problem *problem, int threads, char *sentence);
+void bench_tensors_destroy(bench_tensors *tensors);
+
+/* Makes every element of y one that no path computes, so that an element left out fails the check. */
+void bench_tensors_spoil(const bench_tensors *tensors, const bench_problem *problem);
+
+/* Whether y is right, against a two-pass reference in double on a sample of the sets; else a sentence. */
+bool bench_check(const bench_tensors *tensors, const bench_problem *problem, char *sentence);
+/* Whether y equals x, for the copy. */
+bool bench_check_copy(const bench_tensors *tensors, const bench_problem *problem, char *sentence);
+
+/* Paths */
+
+typedef enum bench_ready {
+    BENCH_READY,
+    BENCH_ABSENT, /* not for this machine, op or build: no case */
+    BENCH_BROKEN  /* should have worked: the case fails, with a sentence */
+} bench_ready;
+
+/* One way to compute. Peers become further paths: an adapter fills in this struct. */
+typedef struct bench_path {
+    const char *name;
+    const char *variant; /* of several paths with one name the fastest is reported, and its variant named; NULL: none */
+    int argument;        /* for prepare */
+    bool exact_copy;     /* y must equal x */
+    /* Whether there is such a case at all, told from the machine without any tensor. */
+    bool (*exists)(const struct bench_path *path, const bench_problem *problem);
+    /* Sets up what may allocate. label, BENCH_SENTENCE_MAX bytes and "" before, may get what was chosen ("avx512"). */
+    bench_ready (*prepare)(void **state, const struct bench_path *path, const bench_problem *problem,
+                           const bench_tensors *tensors, int threads, char *label, char *sentence);
+    /* What is timed. */
+    bool (*run)(void *state);
+    void (*release)(void *state);
+} bench_path;
+
+extern const bench_path bench_paths[];
+extern const size_t bench_path_count;
+
+/* Whether path i is the first of its name: names are columns and option words, variants are not. */
+bool bench_path_leads(size_t index);
+
+/* The adapters' functions, for the table of paths. */
+bool bench_norma_exists(const bench_path *path, const bench_problem *problem);
+bench_ready bench_norma_prepare(void **state, const bench_path *path, const bench_problem *problem,
+                                const bench_tensors *tensors, int threads, char *label, char *sentence);
+bool bench_norma_run(void *state);
+void bench_norma_release(void *state);
+
+bool bench_unfused_exists(const bench_path *path, const bench_problem *problem);
+bench_ready bench_unfused_prepare(void **state, const bench_path *path, const bench_problem *problem,
+                                  const bench_tensors *tensors, int threads, char *label, char *sentence);
+bool bench_unfused_run(void *state);
+void bench_unfused_release(void *state);
+
+typedef enum bench_copy_kind { BENCH_COPY_LIBC, BENCH_COPY_PLAIN, BENCH_COPY_STREAMING } bench_copy_kind;
+
+bool bench_copy_exists(const bench_path *path, const bench_problem *problem);
+bench_ready bench_copy_prepare(void **state, const bench_path *path, const bench_problem *problem, const bench_tensors *tensors,
+                               int threads, char *label, char *sentence);
+bool bench_copy_run(void *state);
+void bench_copy_release(void *state);
+
+/* Threads: calls task(argument, index, count) for each index below count, each on a thread of its own, and waits. */
+typedef void (*bench_task)(void *argument, int index, int count);
+void bench_parallel(int count, bench_task task, void *argument);
+
+/* How many of `threads` are worth waking for this problem, as norma decides it for itself: a copy of a few KB on two
+ * threads is slower than on one, and would make a poor yardstick. */
+int bench_threads_worth(const bench_problem *problem, int threads);
+
+/* The threads a default context uses: one per core, 1 in a build without OpenMP. */
+int bench_cores(void);
+
+/* Whether this build can run more threads than one. */
+bool bench_threaded(void);
+
+/* Task `index` of `count` gets [*first, *last) of `total`, in whole grains but for the end. */
+void bench_share(int64_t total, int64_t grain, int index, int count, int64_t *first, int64_t *last);
+
+/* The best instruction set in force: NORMA_ISA may have lowered it. */
+norma_isa bench_isa(void);
+
+/* The table after a run */
+
+typedef struct bench_cell {
+    bool timed, failed;
+    bool noisy;    /* the machine did something else meanwhile */
+    double median; /* seconds for one run, over the repetitions */
+} bench_cell;
+
+enum { BENCH_PATHS_MAX = 24 };
+
+typedef struct bench_line {
+    char name[BENCH_NAME_MAX];
+    double useful_bytes;
+    int threads;
+    bench_cell cells[BENCH_PATHS_MAX]; /* by index of the path that leads its name */
+} bench_line;
+
+void bench_table_print(FILE *out, const bench_line *lines, size_t count);
+
+/* Options */
+
+enum { BENCH_WORDS_MAX = 16 };
+
+typedef struct bench_words {
+    const char *text[BENCH_WORDS_MAX];
+    size_t length[BENCH_WORDS_MAX]; /* the words are parts of one argument */
+    size_t count;                   /* 0: the option was not given, anything goes */
+} bench_words;
+
+typedef struct bench_options {
+    bool quick, list, help;
+    bench_words op, dtype, path;
+    int threads[BENCH_WORDS_MAX];
+    size_t threads_count;
+} bench_options;
+
+/* Takes our options out of argv; what is left is for Google Benchmark. False with a sentence on anything else. */
+bool bench_options_parse(bench_options *options, int *argc, char **argv, char *sentence);
+bool bench_words_allow(const bench_words *words, const char *word);
+void bench_help_print(FILE *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

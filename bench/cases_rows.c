@@ -1,0 +1,24 @@
+/* Rows: each reduced set is contiguous. What transformers do: tokens x width. */
+#include "bench.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* From what fits L1 to what leaves every cache; one row, as in decoding at batch 1, on its own. */
+static const bench_shape transformer[] = {
+    {{32, 128}, false},   {{128, 768}, true},   {{512, 1024}, true},   {{512, 4096}, false},
+    {{2048, 4096}, true}, {{8192, 1024}, true}, {{8192, 4096}, false}, {{32768, 768}, false},
+    {{1, 4096}, true},    {{1, 16384}, false},  {{512, 1000}, false},
+};
+
+/* One per level of the memory hierarchy, where an op's own arithmetic is all that is new. */
+static const bench_shape levels[] = {{{128, 768}, false}, {{512, 1024}, true}, {{8192, 4096}, false}, {{1, 4096}, false}};
+
+const bench_list bench_rows_lists[] = {
+    {NORMA_LAYER_NORM, NORMA_F32, BENCH_ROWS, true, transformer, COUNT(transformer)},
+    {NORMA_RMS_NORM, NORMA_F32, BENCH_ROWS, true, transformer, COUNT(transformer)},
+    {NORMA_LP_NORM, NORMA_F32, BENCH_ROWS, true, levels, COUNT(levels)},
+    {NORMA_MVN, NORMA_F32, BENCH_ROWS, false, levels, COUNT(levels)},
+    {NORMA_LAYER_NORM, NORMA_F64, BENCH_ROWS, true, levels, COUNT(levels)},
+    {NORMA_RMS_NORM, NORMA_F64, BENCH_ROWS, false, levels, COUNT(levels)},
+};
+const size_t bench_rows_lists_count = COUNT(bench_rows_lists);

@@ -1,0 +1,100 @@
+/* The gate before timing: what a path wrote, against a reference that shares nothing with the library. */
+#include <math.h>
+#include <string.h>
+
+#include "bench.h"
+
+/* Sets looked at: the first, the last and some between. All would take longer than the timing. */
+enum { SAMPLE = 48 };
+
+/* The library promises 4e-6 * max(1, |y|) for f32; the unfused passes are held to the same. */
+static const double tolerance_f32 = 4e-6;
+static const double tolerance_f64 = 1e-12;
+
+static double element(const void *data, const bench_problem *problem, int64_t index)
+{
+    return problem->element_size == sizeof(double) ? ((const double *)data)[index] : ((const float *)data)[index];
+}
+
+/* Index of element i of a set that begins at `base`. */
+static int64_t place(const bench_sets *sets, int64_t base, int64_t i)
+{
+    return base + i / sets->length * sets->piece_stride + i % sets->length * sets->step;
+}
+
+typedef struct reference {
+    double mean;
+    double factor;
+} reference;
+
+/* Two passes, in double: the textbook's formula, for epsilon as the descriptor has it. */
+static reference reference_of(const void *x, const bench_problem *problem, int64_t base)
+{
+    const bench_sets *sets = &problem->sets;
+    const norma_desc *desc = &problem->desc;
+    const int64_t count = sets->pieces * sets->length;
+    const bool centered = desc->op != NORMA_RMS_NORM && desc->op != NORMA_LP_NORM;
+    double sum = 0;
+    for (int64_t i = 0; centered && i < count; i++) {
+        sum += element(x, problem, place(sets, base, i));
+    }
+    const double mean = sum / (double)count;
+    double squares = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const double d = element(x, problem, place(sets, base, i)) - mean;
+        squares += d * d;
+    }
+    const double v = desc->op == NORMA_LP_NORM ? squares : squares / (double)count;
+    const bool inside = desc->epsilon_mode == NORMA_EPSILON_INSIDE;
+    const reference r = {mean, 1 / (inside ? sqrt(v + desc->epsilon) : sqrt(v) + desc->epsilon)};
+    return r;
+}
+
+static double expected(const bench_tensors *tensors, const bench_problem *problem, const reference *r, int64_t at, int64_t i)
+{
+    const double scale = problem->scale ? element(tensors->scale, problem, i) : 1;
+    const double shift = problem->shift ? element(tensors->shift, problem, i) : 0;
+    return (element(tensors->x, problem, at) - r->mean) * r->factor * scale + shift;
+}
+
+static bool check_set(const bench_tensors *tensors, const bench_problem *problem, int64_t set, char *sentence)
+{
+    const bench_sets *sets = &problem->sets;
+    const double tolerance = problem->element_size == sizeof(double) ? tolerance_f64 : tolerance_f32;
+    /* An Lp norm's results are as small as the set is long, so "1" is their root mean square instead. */
+    const double unit = problem->desc.op == NORMA_LP_NORM ? 1 / sqrt((double)(sets->pieces * sets->length)) : 1;
+    const int64_t base = set / sets->inner * sets->outer_stride + set % sets->inner * sets->inner_stride;
+    const reference r = reference_of(tensors->x, problem, base);
+    for (int64_t i = 0; i < sets->pieces * sets->length; i++) {
+        const int64_t at = place(sets, base, i);
+        const double want = expected(tensors, problem, &r, at, i % sets->length);
+        const double got = element(tensors->y, problem, at);
+        if (!(fabs(got - want) <= tolerance * fmax(unit, fabs(want)))) {
+            snprintf(sentence, BENCH_SENTENCE_MAX, "element %lld of set %lld is %.9g, should be %.9g", (long long)i,
+                     (long long)set, got, want);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool bench_check(const bench_tensors *tensors, const bench_problem *problem, char *sentence)
+{
+    const int64_t count = problem->sets.count;
+    const int64_t sample = count < SAMPLE ? count : SAMPLE;
+    for (int64_t k = 0; k < sample; k++) {
+        if (!check_set(tensors, problem, sample == 1 ? 0 : k * (count - 1) / (sample - 1), sentence)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool bench_check_copy(const bench_tensors *tensors, const bench_problem *problem, char *sentence)
+{
+    if (memcmp(tensors->x, tensors->y, (size_t)problem->elements * problem->element_size) != 0) {
+        snprintf(sentence, BENCH_SENTENCE_MAX, "the copy differs from what was copied");
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,42 @@
+// The parts of Google Benchmark's own main() that norma-bench does in its place.
+#ifndef NORMA_BENCH_GOOGLE_H
+#define NORMA_BENCH_GOOGLE_H
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <benchmark/benchmark.h>
+
+#include "bench.h"
+
+// Google Benchmark's flags: the last on the command line, else its variable in the environment.
+class Flags
+{
+  public:
+    Flags(int argc, char **argv) : arguments_(argv + 1, argv + argc)
+    {
+    }
+
+    bool has(const std::string &name) const
+    {
+        return !value(name, "").empty();
+    }
+
+    std::string value(const std::string &name, const std::string &otherwise) const;
+    bool truth(const std::string &name, bool otherwise) const;
+
+  private:
+    std::vector<std::string> arguments_;
+};
+
+std::unique_ptr<benchmark::BenchmarkReporter> file_reporter(const std::string &format);
+
+// Hands Google Benchmark its arguments: our defaults, what the user said, and what norma-bench does in its place. False
+// after a sentence to stderr.
+bool initialize(const Flags &flags, const bench_options &options, int argc, char **argv);
+
+// What a report says about the machine.
+void add_context();
+
+#endif

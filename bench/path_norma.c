@@ -1,0 +1,85 @@
+/* The library itself through its public API: with every default ("fused"), or held to one instruction set. */
+#include <stdlib.h>
+
+#include "bench.h"
+
+typedef struct norma_state {
+    norma_context *context;
+    norma_plan *plan;
+    norma_args args;
+} norma_state;
+
+/* A context of that instruction set, or NULL when the machine (or NORMA_ISA) has settled on another. */
+static norma_context *context_for(norma_isa isa, int threads, norma_isa *settled)
+{
+    const norma_context_options options = {.struct_size = sizeof options, .threads = threads, .isa = isa};
+    norma_context *context = NULL;
+    if (norma_context_create(&context, &options) != NORMA_SUCCESS) {
+        return NULL;
+    }
+    norma_context_info info = {.struct_size = sizeof info};
+    if (norma_context_get_info(context, &info) != NORMA_SUCCESS || (isa != NORMA_ISA_BEST && info.isa != isa)) {
+        norma_context_destroy(context);
+        return NULL;
+    }
+    *settled = info.isa;
+    return context;
+}
+
+norma_isa bench_isa(void)
+{
+    norma_isa isa = NORMA_ISA_GENERIC;
+    norma_context_destroy(context_for(NORMA_ISA_BEST, 1, &isa));
+    return isa;
+}
+
+bool bench_norma_exists(const bench_path *path, const bench_problem *problem)
+{
+    (void)problem;
+    norma_isa isa;
+    norma_context *context = context_for((norma_isa)path->argument, 1, &isa);
+    norma_context_destroy(context);
+    return context != NULL || path->argument == NORMA_ISA_BEST;
+}
+
+bench_ready bench_norma_prepare(void **state, const bench_path *path, const bench_problem *problem,
+                                const bench_tensors *tensors, int threads, char *label, char *sentence)
+{
+    norma_state *s = calloc(1, sizeof *s);
+    norma_isa isa = NORMA_ISA_BEST;
+    *state = s;
+    if (!s) {
+        snprintf(sentence, BENCH_SENTENCE_MAX, "out of memory");
+        return BENCH_BROKEN;
+    }
+    s->context = context_for((norma_isa)path->argument, threads, &isa);
+    if (!s->context || norma_plan_create(&s->plan, s->context, &problem->desc) != NORMA_SUCCESS) {
+        snprintf(sentence, BENCH_SENTENCE_MAX, "%s", norma_last_error());
+        return BENCH_BROKEN;
+    }
+    s->args.struct_size = sizeof s->args;
+    s->args.x = tensors->x;
+    s->args.y = tensors->y;
+    s->args.scale = problem->scale ? tensors->scale : NULL;
+    s->args.shift = problem->shift ? tensors->shift : NULL;
+    if (path->argument == NORMA_ISA_BEST) {
+        snprintf(label, BENCH_SENTENCE_MAX, "%s", norma_isa_name(isa));
+    }
+    return BENCH_READY;
+}
+
+bool bench_norma_run(void *state)
+{
+    const norma_state *s = state;
+    return norma_run(s->plan, &s->args) == NORMA_SUCCESS;
+}
+
+void bench_norma_release(void *state)
+{
+    norma_state *s = state;
+    if (s) {
+        norma_plan_destroy(s->plan);
+        norma_context_destroy(s->context);
+        free(s);
+    }
+}

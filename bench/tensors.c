@@ -1,0 +1,114 @@
+/* Memory for a case: there before it is timed, and refused in words rather than by the kernel's killer. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+
+/* What Linux says can be had without swapping; SIZE_MAX where nothing tells. */
+static size_t available_bytes(void)
+{
+    FILE *file = fopen("/proc/meminfo", "r");
+    if (!file) {
+        return SIZE_MAX;
+    }
+    char line[256];
+    size_t bytes = SIZE_MAX;
+    while (fgets(line, sizeof line, file)) {
+        unsigned long long kilobytes;
+        if (sscanf(line, "MemAvailable: %llu kB", &kilobytes) == 1) {
+            bytes = (size_t)kilobytes * 1024;
+            break;
+        }
+    }
+    fclose(file);
+    return bytes;
+}
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+/* A value from an element's index alone, so that threads can fill: near N(0.5, 1), the sum of four uniform variates. */
+static double value_at(uint64_t index)
+{
+    uint64_t z = (index + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    const int sum = (int)(z & 0xffff) + (int)(z >> 16 & 0xffff) + (int)(z >> 32 & 0xffff) + (int)(z >> 48);
+    return (sum - 131070) * (1.0 / 37837) + 0.5;
+}
+
+typedef struct fill {
+    void *out;
+    int64_t count;
+    size_t element_size;
+    uint64_t seed;
+    bool nan; /* all of them, instead of values */
+} fill;
+
+static void fill_share(void *argument, int index, int count)
+{
+    const fill *f = argument;
+    int64_t first, last;
+    bench_share(f->count, 1024, index, count, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        const double value = f->nan ? (double)NAN : value_at(f->seed + (uint64_t)i);
+        if (f->element_size == sizeof(double)) {
+            ((double *)f->out)[i] = value;
+        } else {
+            ((float *)f->out)[i] = (float)value;
+        }
+    }
+}
+
+bool bench_tensors_create(bench_tensors *tensors, const bench_problem *problem, int threads, char *sentence)
+{
+    memset(tensors, 0, sizeof *tensors);
+    const size_t bytes = round_up((size_t)problem->elements * problem->element_size);
+    const size_t parameters = round_up((size_t)problem->sets.length * problem->element_size);
+    /* The unfused path's statistics come on top, at most two doubles per set. */
+    const size_t needed = 2 * bytes + 2 * parameters + (size_t)problem->sets.count * 16;
+    const size_t available = available_bytes();
+    const size_t margin = (size_t)64 << 20;
+    if (available < margin || needed > available - margin) {
+        snprintf(sentence, BENCH_SENTENCE_MAX, "needs %.0f MiB of memory; %.0f MiB are available", (double)needed / (1 << 20),
+                 (double)available / (1 << 20));
+        return false;
+    }
+    tensors->x = aligned_alloc(64, bytes);
+    tensors->y = aligned_alloc(64, bytes);
+    tensors->scale = aligned_alloc(64, parameters);
+    tensors->shift = aligned_alloc(64, parameters);
+    if (!tensors->x || !tensors->y || !tensors->scale || !tensors->shift) {
+        bench_tensors_destroy(tensors);
+        snprintf(sentence, BENCH_SENTENCE_MAX, "needs %.0f MiB of memory; the system gives less to this process",
+                 (double)needed / (1 << 20));
+        return false;
+    }
+    fill x = {tensors->x, problem->elements, problem->element_size, 0, false};
+    fill scale = {tensors->scale, problem->sets.length, problem->element_size, (uint64_t)1 << 40, false};
+    fill shift = {tensors->shift, problem->sets.length, problem->element_size, (uint64_t)1 << 41, false};
+    bench_parallel(threads, fill_share, &x);
+    bench_parallel(1, fill_share, &scale);
+    bench_parallel(1, fill_share, &shift);
+    bench_tensors_spoil(tensors, problem);
+    return true;
+}
+
+void bench_tensors_destroy(bench_tensors *tensors)
+{
+    free(tensors->x);
+    free(tensors->y);
+    free(tensors->scale);
+    free(tensors->shift);
+    memset(tensors, 0, sizeof *tensors);
+}
+
+void bench_tensors_spoil(const bench_tensors *tensors, const bench_problem *problem)
+{
+    fill y = {tensors->y, problem->elements, problem->element_size, 0, true};
+    bench_parallel(1, fill_share, &y);
+}
