@@ -79,10 +79,12 @@ INLINE void write_vectors(write_step step, const out_rows *rows, const row_vecto
             const real *x = rows->x + r * rows->x_stride + i;
             real *y = rows->y + r * rows->y_stride + i;
             if (step.fetch && k % NORMA_PARTS == 0) {
+                /* At the pace of lockstep through the rows that follow, which a dense tensor has next to each other. */
+                const real *next = rows->x + rows->ahead + step.lockstep * i + r * NORMA_LANES;
                 if (step.stream) {
-                    simd_prefetch_once(x + rows->ahead);
+                    simd_prefetch_once(next);
                 } else {
-                    simd_prefetch(x + rows->ahead);
+                    simd_prefetch(next);
                 }
             }
             const vec v = write_vector(step, &row[r], V(load)(x), scale, shift);
