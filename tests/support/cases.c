@@ -1,0 +1,156 @@
+#include "support/cases.h"
+
+#include "support/suite.h"
+
+typedef norma_desc (*make_desc)(norma_dtype dtype);
+
+static norma_desc rows(norma_dtype dtype)
+{
+    const int64_t shape[] = {37, 2000};
+    return norma_layer_norm_desc(2, shape, -1, dtype);
+}
+
+static norma_desc short_rows(norma_dtype dtype)
+{
+    const int64_t shape[] = {5000, 13};
+    return norma_layer_norm_desc(2, shape, -1, dtype);
+}
+
+static norma_desc image_rows(norma_dtype dtype)
+{
+    const int64_t shape[] = {6, 5, 50, 61};
+    return norma_layer_norm_desc(4, shape, 1, dtype);
+}
+
+static norma_desc strided_rows(norma_dtype dtype)
+{
+    norma_desc desc = rows(dtype);
+    desc.x_row_stride = 2005;
+    desc.y_row_stride = 2016;
+    return desc;
+}
+
+static norma_desc rms(norma_dtype dtype)
+{
+    const int64_t shape[] = {41, 1801};
+    return norma_rms_norm_desc(2, shape, -1, dtype);
+}
+
+static norma_desc rms_one_plus(norma_dtype dtype)
+{
+    norma_desc desc = rms(dtype);
+    desc.rms_mode = NORMA_RMS_ONE_PLUS_SCALE;
+    return desc;
+}
+
+static norma_desc lp_1(norma_dtype dtype)
+{
+    const int64_t shape[] = {41, 1801};
+    return norma_lp_norm_desc(2, shape, -1, 1, dtype);
+}
+
+static norma_desc lp_2(norma_dtype dtype)
+{
+    const int64_t shape[] = {41, 1801};
+    return norma_lp_norm_desc(2, shape, -1, 2, dtype);
+}
+
+static norma_desc lp_1_fibers(norma_dtype dtype)
+{
+    const int64_t shape[] = {3, 45, 1100};
+    return norma_lp_norm_desc(3, shape, 1, 1, dtype);
+}
+
+static norma_desc lp_2_fibers(norma_dtype dtype)
+{
+    const int64_t shape[] = {3, 45, 1100};
+    return norma_lp_norm_desc(3, shape, 1, 2, dtype);
+}
+
+static norma_desc channel_nchw(norma_dtype dtype)
+{
+    return norma_channel_norm_desc(3, 45, 1100, NORMA_NCHW, dtype);
+}
+
+static norma_desc channel_nhwc(norma_dtype dtype)
+{
+    return norma_channel_norm_desc(3, 45, 1100, NORMA_NHWC, dtype);
+}
+
+static norma_desc mvn_planes(norma_dtype dtype)
+{
+    const int64_t shape[] = {70, 3, 30, 31};
+    const int axes[] = {0, 2, 3};
+    return norma_mvn_desc(4, shape, 3, axes, dtype);
+}
+
+static norma_desc mvn_many_planes(norma_dtype dtype)
+{
+    const int64_t shape[] = {5, 30, 30, 31};
+    const int axes[] = {0, 2, 3};
+    return norma_mvn_desc(4, shape, 3, axes, dtype);
+}
+
+static norma_desc mvn_rows(norma_dtype dtype)
+{
+    const int64_t shape[] = {5, 9, 50, 61};
+    const int axes[] = {2, 3};
+    return norma_mvn_desc(4, shape, 2, axes, dtype);
+}
+
+static norma_desc mvn_fibers(norma_dtype dtype)
+{
+    const int64_t shape[] = {60, 1, 1300};
+    const int axes[] = {0};
+    return norma_mvn_desc(3, shape, 1, axes, dtype);
+}
+
+static norma_desc mvn_fibers_of_two_axes(norma_dtype dtype)
+{
+    const int64_t shape[] = {6, 5, 11, 600};
+    const int axes[] = {0, 2};
+    return norma_mvn_desc(4, shape, 2, axes, dtype);
+}
+
+static const struct {
+    const char *name;
+    make_desc make;
+} kinds[] = {
+    {"layer_norm", rows},
+    {"layer_norm_short", short_rows},
+    {"layer_norm_image", image_rows},
+    {"layer_norm_strided", strided_rows},
+    {"rms_norm", rms},
+    {"rms_norm_one_plus", rms_one_plus},
+    {"lp_norm_1_rows", lp_1},
+    {"lp_norm_2_rows", lp_2},
+    {"lp_norm_1_fibers", lp_1_fibers},
+    {"lp_norm_2_fibers", lp_2_fibers},
+    {"channel_norm_nchw", channel_nchw},
+    {"channel_norm_nhwc", channel_nhwc},
+    {"mvn_planes", mvn_planes},
+    {"mvn_many_planes", mvn_many_planes},
+    {"mvn_rows", mvn_rows},
+    {"mvn_fibers", mvn_fibers},
+    {"mvn_fibers_of_two_axes", mvn_fibers_of_two_axes},
+};
+
+size_t cases_count(void)
+{
+    return 2 * COUNT_OF(kinds);
+}
+
+test_case cases_get(size_t index)
+{
+    const norma_dtype dtype = index % 2 ? NORMA_F64 : NORMA_F32;
+    test_case c = {.desc = kinds[index / 2].make(dtype)};
+    snprintf(c.name, sizeof c.name, "%s_%s", kinds[index / 2].name, norma_dtype_name(dtype));
+    const norma_op op = c.desc.op;
+    c.inputs.scale = op != NORMA_LP_NORM && op != NORMA_MVN;
+    c.inputs.shift = c.inputs.scale && op != NORMA_RMS_NORM;
+    c.inputs.mean = op != NORMA_LP_NORM && op != NORMA_RMS_NORM;
+    c.inputs.rstd = true;
+    c.inputs.offset = 10;
+    c.inputs.spread = 1;
+    return c;
+}

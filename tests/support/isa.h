@@ -1,0 +1,25 @@
+/* Instruction sets: what this machine has, told without norma, and contexts that use them. */
+#ifndef NORMA_TEST_ISA_H
+#define NORMA_TEST_ISA_H
+
+#include "support/trial.h"
+
+/* The compiler's own run-time detection, operating system included. */
+bool isa_on_cpu(norma_isa isa);
+
+/* The instruction sets of this machine: the one after `isa`, or 0. for (norma_isa isa = isa_next(0); isa; isa = isa_next(isa)) */
+norma_isa isa_next(norma_isa isa);
+
+/* Whether its kernels promise the same bits as all others that do: all with fused multiply-add. */
+bool isa_shares_bits(norma_isa isa);
+
+/* A context that is checked to use just that instruction set; parallel_for and pool may be NULL. */
+norma_context *isa_context(norma_isa isa, int threads, norma_parallel_for parallel_for, void *pool);
+
+/* Plans and runs the trial where it lies. */
+void isa_run(trial *t, norma_context *context);
+
+/* The same, on a serial context of that instruction set. */
+void isa_run_serial(trial *t, norma_isa isa);
+
+#endif

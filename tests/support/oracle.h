@@ -1,0 +1,36 @@
+/*
+ * What the norms are, in long double and two passes, straight from the formulas of norma.h. It shares no code with src/, and is
+ * compiled without any flag that lets a compiler reorder arithmetic.
+ */
+#ifndef NORMA_TEST_ORACLE_H
+#define NORMA_TEST_ORACLE_H
+
+#include <stdint.h>
+
+#include "norma/norma.h"
+
+/* The reduced sets are numbered in memory order of the kept axes, their elements in memory order of the reduced ones; y and the
+ * positions run through all elements of set 0, then of set 1, … */
+typedef struct oracle {
+    int64_t sets;
+    int64_t length; /* elements of a set */
+    double *y;
+    double *mean;   /* one per set, as are the next two */
+    double *rstd;
+    double *v;      /* see norma_epsilon_mode */
+    int64_t *x_at;  /* where the element lies in x, and in y */
+    int64_t *y_at;
+} oracle;
+
+/* scale and shift may be NULL. The descriptor must be a legal one. */
+oracle *oracle_create(const norma_desc *desc, const void *x, const void *scale, const void *shift);
+void oracle_destroy(oracle *o);
+
+/* Where elements lie, without their values: y, mean, rstd and v are zero. */
+oracle *oracle_layout(const norma_desc *desc);
+
+/* Elements from the first of x (y) to the last, gaps between rows included. */
+int64_t oracle_x_extent(const oracle *o);
+int64_t oracle_y_extent(const oracle *o);
+
+#endif

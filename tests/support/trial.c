@@ -1,0 +1,260 @@
+#include "support/trial.h"
+
+#include <math.h>
+
+#include "support/compare.h"
+#include "support/element.h"
+#include "support/suite.h"
+
+enum { X, Y, SCALE, SHIFT, MEAN, RSTD, TENSORS };
+
+static void *random_tensor(norma_dtype dtype, int64_t count, random_state *random, double offset, double spread)
+{
+    void *tensor = suite_alloc((size_t)count, element_size(dtype));
+    for (int64_t i = 0; i < count; i++) {
+        element_set(dtype, tensor, i, offset + spread * random_normal(random));
+    }
+    return tensor;
+}
+
+static void *random_x(const trial *t, random_state *random)
+{
+    const norma_dtype dtype = t->desc.dtype;
+    void *x = suite_alloc((size_t)t->x_extent, element_size(dtype));
+    for (int64_t i = 0; i < t->x_extent; i++) {
+        element_set(dtype, x, i, NAN);
+    }
+    for (int64_t i = 0; i < t->want->sets * t->want->length; i++) {
+        element_set(dtype, x, t->want->x_at[i], t->inputs.offset + t->inputs.spread * random_normal(random));
+    }
+    return x;
+}
+
+static int64_t tensor_count(const trial *t, int which)
+{
+    const int64_t counts[TENSORS] = {t->x_extent, t->y_extent, t->want->length, t->want->length, t->want->sets, t->want->sets};
+    return counts[which];
+}
+
+trial *trial_create(const norma_desc *desc, trial_inputs inputs, random_state *random)
+{
+    trial *t = suite_alloc(1, sizeof *t);
+    t->desc = *desc;
+    t->inputs = inputs;
+    t->want = oracle_layout(desc);
+    t->x_extent = oracle_x_extent(t->want);
+    t->y_extent = oracle_y_extent(t->want);
+    t->x = random_x(t, random);
+    t->scale = inputs.scale ? random_tensor(desc->dtype, t->want->length, random, 1, 0.25) : NULL;
+    t->shift = inputs.shift ? random_tensor(desc->dtype, t->want->length, random, 0, 0.5) : NULL;
+    for (int i = 0; i < TENSORS; i++) {
+        t->guards[i] = guard_create((size_t)tensor_count(t, i) * element_size(desc->dtype) + 4096);
+    }
+    trial_expect(t);
+    return t;
+}
+
+void trial_destroy(trial *t)
+{
+    if (t) {
+        for (int i = 0; i < TENSORS; i++) {
+            guard_destroy(&t->guards[i]);
+        }
+        oracle_destroy(t->want);
+        free(t->x);
+        free(t->scale);
+        free(t->shift);
+        free(t);
+    }
+}
+
+void trial_set_x(trial *t, int64_t set, int64_t i, double value)
+{
+    element_set(t->desc.dtype, t->x, t->want->x_at[set * t->want->length + i], value);
+}
+
+void trial_expect(trial *t)
+{
+    oracle *want = oracle_create(&t->desc, t->x, t->scale, t->shift);
+    oracle_destroy(t->want);
+    t->want = want;
+    t->scale_max = 1;
+    for (int64_t i = 0; t->scale && i < want->length; i++) {
+        t->scale_max = fmax(t->scale_max, fabs(element_get(t->desc.dtype, t->scale, i)));
+    }
+}
+
+/* Places one tensor and copies `from` into it, when it has a source. */
+static void *place(trial *t, int which, const void *from)
+{
+    const size_t size = element_size(t->desc.dtype), bytes = (size_t)tensor_count(t, which) * size;
+    const size_t distance = t->spot.distance ? (size_t)t->spot.distance + 3 * (size_t)which : 0;
+    guard_place(&t->guards[which], bytes, t->spot.side, distance * size);
+    if (from) {
+        memcpy(t->guards[which].data, from, bytes);
+    }
+    return t->guards[which].data;
+}
+
+void trial_place(trial *t, trial_spot spot)
+{
+    t->spot = spot;
+    memset(&t->args, 0, sizeof t->args);
+    t->args.struct_size = sizeof t->args;
+    void *x = place(t, X, t->x), *y = place(t, Y, NULL);
+    t->args.x = x;
+    t->args.y = spot.in_place ? x : y;
+    t->args.scale = t->scale ? place(t, SCALE, t->scale) : NULL;
+    t->args.shift = t->shift ? place(t, SHIFT, t->shift) : NULL;
+    t->args.mean = t->inputs.mean ? place(t, MEAN, NULL) : NULL;
+    t->args.rstd = t->inputs.rstd ? place(t, RSTD, NULL) : NULL;
+}
+
+static bool same_bytes(const void *a, const void *b, size_t size)
+{
+    return memcmp(a, b, size) == 0;
+}
+
+/* Gaps between rows, both sides of every buffer, and the inputs. */
+static void check_surroundings(const trial *t)
+{
+    const size_t size = element_size(t->desc.dtype);
+    unsigned char *expected = suite_alloc((size_t)t->y_extent, size);
+    if (t->spot.in_place) {
+        memcpy(expected, t->x, (size_t)t->y_extent * size);
+    } else {
+        memset(expected, GUARD_FILL, (size_t)t->y_extent * size);
+        check(same_bytes(t->args.x, t->x, (size_t)t->x_extent * size));
+    }
+    for (int64_t i = 0; i < t->want->sets * t->want->length; i++) {
+        const size_t at = (size_t)t->want->y_at[i] * size;
+        memcpy(expected + at, (const unsigned char *)t->args.y + at, size);
+    }
+    check(same_bytes(expected, t->args.y, (size_t)t->y_extent * size)); /* nothing between the rows of y was written */
+    free(expected);
+    check(!t->args.scale || same_bytes(t->args.scale, t->scale, (size_t)t->want->length * size));
+    check(!t->args.shift || same_bytes(t->args.shift, t->shift, (size_t)t->want->length * size));
+    const void *placed[TENSORS] = {t->args.x,     t->spot.in_place ? NULL : t->args.y, t->args.scale, t->args.shift,
+                                   t->args.mean, t->args.rstd};
+    for (int i = 0; i < TENSORS; i++) {
+        if (placed[i] && !guard_intact(&t->guards[i])) {
+            static const char *const names[TENSORS] = {"x", "y", "scale", "shift", "mean", "rstd"};
+            suite_fail("bytes beside %s were written", names[i]);
+        }
+    }
+}
+
+/* Where nothing is subtracted or added, y is as good relative to its own size; Lp norms of long rows are far below 1. */
+static double error_of(const trial *t, double got, double want)
+{
+    const bool product = t->desc.op == NORMA_RMS_NORM || t->desc.op == NORMA_LP_NORM;
+    return product ? compare_relative_error(got, want) : compare_error(got, want);
+}
+
+/* An f64 mean has no wider type to be kept in: half an ulp of it and as much again at each merge of leaves, in units of the
+ * deviation, is in every y and in the variance. A few are allowed. f32 has no such excuse. */
+static double tolerance_of_set(const trial *t, int64_t set, double tolerance)
+{
+    const bool counts = t->desc.dtype == NORMA_F64 && isfinite(t->want->mean[set]) && isfinite(t->want->rstd[set]);
+    return counts ? tolerance + 1e-15 * fabs(t->want->mean[set]) * t->want->rstd[set] * t->scale_max : tolerance;
+}
+
+static void check_y(const trial *t, double tolerance)
+{
+    for (int64_t i = 0; i < t->want->sets * t->want->length; i++) {
+        const int64_t set = i / t->want->length;
+        const double got = element_get(t->desc.dtype, t->args.y, t->want->y_at[i]), want = t->want->y[i];
+        const double allowed = tolerance_of_set(t, set, tolerance);
+        if (!(error_of(t, got, want) <= allowed)) {
+            suite_fail("y of set %lld element %lld: got %.17g, want %.17g, error %.3g, allowed %.3g", (long long)set,
+                       (long long)(i % t->want->length), got, want, error_of(t, got, want), allowed);
+        }
+    }
+}
+
+static void check_saved(const trial *t, double tolerance)
+{
+    const norma_dtype dtype = t->desc.dtype;
+    const bool variance = t->desc.saved == NORMA_SAVE_VARIANCE;
+    for (int64_t set = 0; set < t->want->sets; set++) {
+        if (t->args.mean) {
+            const double got = element_get(dtype, t->args.mean, set), want = t->want->mean[set];
+            /* a mean is as good as the data are wide, or as its type can tell */
+            const double width = fmax(sqrt(t->want->v[set]), fabs(want));
+            if (!(fabs(got - want) <= tolerance * width) && compare_error(got, want) != 0) {
+                suite_fail("mean of set %lld: got %.17g, want %.17g", (long long)set, got, want);
+            }
+        }
+        if (t->args.rstd) {
+            const double got = element_get(dtype, t->args.rstd, set);
+            const double want = variance ? t->want->v[set] : t->want->rstd[set];
+            if (!(compare_relative_error(got, want) <= tolerance_of_set(t, set, tolerance))) {
+                suite_fail("%s of set %lld: got %.17g, want %.17g", variance ? "variance" : "rstd", (long long)set, got, want);
+            }
+        }
+    }
+}
+
+void trial_check(const trial *t, double tolerance)
+{
+    check_y(t, tolerance);
+    check_saved(t, tolerance);
+    check_surroundings(t);
+}
+
+void trial_check_untouched(const trial *t)
+{
+    for (int i = 0; i < TENSORS; i++) {
+        const void *const outputs[TENSORS] = {NULL, t->args.y, NULL, NULL, t->args.mean, t->args.rstd};
+        for (size_t at = 0; outputs[i] && !t->spot.in_place && at < t->guards[i].size; at++) {
+            check(((const unsigned char *)outputs[i])[at] == GUARD_FILL);
+        }
+    }
+    check(same_bytes(t->args.x, t->x, (size_t)t->x_extent * element_size(t->desc.dtype)));
+}
+
+outcome trial_outcome(const trial *t)
+{
+    const norma_dtype dtype = t->desc.dtype;
+    const int64_t elements = t->want->sets * t->want->length;
+    outcome o = {dtype, elements, t->want->length, NULL};
+    o.elements = suite_alloc((size_t)(elements + 2 * t->want->sets), element_size(dtype));
+    for (int64_t i = 0; i < elements; i++) {
+        element_set(dtype, o.elements, i, element_get(dtype, t->args.y, t->want->y_at[i]));
+    }
+    const void *const saved[2] = {t->args.mean, t->args.rstd};
+    for (int k = 0; k < 2; k++) {
+        for (int64_t set = 0; saved[k] && set < t->want->sets; set++) {
+            element_set(dtype, o.elements, o.count++, element_get(dtype, saved[k], set));
+        }
+    }
+    return o;
+}
+
+void outcome_destroy(outcome *o)
+{
+    free(o->elements);
+    o->elements = NULL;
+}
+
+void outcome_check_same(const outcome *a, const outcome *b, const char *what)
+{
+    check(a->dtype == b->dtype && a->count == b->count);
+    const int64_t at = compare_bits(a->dtype, a->elements, b->elements, a->count);
+    if (at >= 0) {
+        suite_fail("%s: bits differ first in set %lld element %lld: %.17g against %.17g", what, (long long)(at / a->length),
+                   (long long)(at % a->length), element_get(a->dtype, a->elements, at), element_get(b->dtype, b->elements, at));
+    }
+}
+
+void trial_check_same(const trial *t, const outcome *want, const char *what)
+{
+    outcome now = trial_outcome(t);
+    outcome_check_same(&now, want, what);
+    outcome_destroy(&now);
+}
+
+double trial_tolerance(const trial *t)
+{
+    return t->desc.dtype == NORMA_F32 ? 4e-6 : 2e-14;
+}
