@@ -21,8 +21,9 @@ typedef struct strip {
     norma_statistic statistic;
     int64_t first; /* column */
     int64_t columns;
-    double mean[NORMA_STRIP_MAX];
+    double mean[NORMA_STRIP_MAX]; /* from the origin: sums of f64 near it keep their digits */
     double m2[NORMA_STRIP_MAX];
+    real origin[NORMA_STRIP_MAX];
     /* the leaf's moments while it is reduced; center, factor and low of template/write.h's sense when it is written */
     real a[NORMA_STRIP_MAX];
     real b[NORMA_STRIP_MAX];
@@ -135,7 +136,10 @@ INLINE void merge_leaf(strip *s, int64_t before, int64_t count)
     const double weight = (double)before * part;
     const bool centered = s->statistic == NORMA_MOMENTS;
     for (int64_t i = 0; i < s->columns; i++) {
-        const double mean = centered ? (double)s->a[i] + (double)s->b[i] : 0;
+        if (before == 0) {
+            s->origin[i] = centered ? s->a[i] : 0;
+        }
+        const double mean = centered ? (double)s->a[i] - (double)s->origin[i] + (double)s->b[i] : 0;
         if (before) {
             const double delta = mean - s->mean[i];
             s->mean[i] = s->mean[i] + delta * part;
@@ -167,7 +171,8 @@ NOINLINE void rescue_column(strip *s, int64_t column)
         const double d = (double)x[in_x] - mean;
         m2 += s->statistic == NORMA_MAGNITUDES ? fabs(d) : d * d;
     }
-    s->mean[column] = mean;
+    s->origin[column] = (real)origin;
+    s->mean[column] = sum / (double)job->rows;
     s->m2[column] = m2;
 }
 
@@ -208,14 +213,15 @@ INLINE void finish_strip(strip *s)
     real *mean = job->mean ? (real *)job->mean + s->first : NULL;
     real *saved = job->saved ? (real *)job->saved + s->first : NULL;
     for (int64_t i = 0; i < s->columns; i++) {
-        const norma_partial partial = {(double)job->rows, s->mean[i], s->m2[i]};
+        const double origin = (double)s->origin[i];
+        const norma_partial partial = {(double)job->rows, origin + s->mean[i], s->m2[i]};
         const double factor = norma_normalizer_affine(&normalizer, &partial).factor;
-        const real center = (real)s->mean[i];
+        const real center = (real)partial.mean;
         s->a[i] = center;
         s->b[i] = (real)factor;
-        s->c[i] = -(real)(s->mean[i] - (double)center) * (real)factor;
+        s->c[i] = -(real)(origin - (double)center + s->mean[i]) * (real)factor;
         if (mean) {
-            mean[i] = (real)s->mean[i];
+            mean[i] = (real)partial.mean;
         }
         if (saved) {
             saved[i] = (real)norma_normalizer_saved(&normalizer, &partial, factor);
