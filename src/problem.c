@@ -148,7 +148,8 @@ typedef struct kind_axis {
     bool reduced;
 } kind_axis;
 
-/* The tensor's axes with neighbours of one kind merged and extents of 1 dropped. */
+/* The tensor's axes with neighbours of one kind merged. Reduced axes of extent 1 are dropped; kept ones are not, though they
+ * add nothing: the order of a reduction must not depend on how many sets lie beside it. */
 static int merge_axes(const norma_desc *desc, kind_axis *merged)
 {
     int count = 0;
@@ -156,9 +157,9 @@ static int merge_axes(const norma_desc *desc, kind_axis *merged)
     for (int k = desc->rank - 1; k >= 0; k--) {
         const int64_t extent = desc->shape[k];
         const bool reduced = desc->axes >> k & 1;
-        if (extent != 1 && count > 0 && merged[count - 1].reduced == reduced) {
+        if (count > 0 && merged[count - 1].reduced == reduced) {
             merged[count - 1].axis.extent *= extent;
-        } else if (extent != 1) {
+        } else if (!reduced || extent != 1) {
             merged[count++] = (kind_axis){{extent, stride, stride}, reduced};
         }
         stride *= extent;

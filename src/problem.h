@@ -7,8 +7,8 @@
 #include "kernels.h"
 
 /*
- * The tensor is a set of axes, outermost first, of which some are reduced. Neighbours of one kind are merged and axes of
- * extent 1 dropped; what is left tells the geometry:
+ * The tensor is a set of axes, outermost first, of which some are reduced. Neighbours of one kind are merged; what is left
+ * tells the geometry:
  *
  *     rows    kept, reduced                        each set is one contiguous run
  *     planes  …, reduced, kept, reduced            each set is several runs: one per step of the reduced axes before the last

@@ -22,9 +22,8 @@
  * - The result of a run depends on the values and the shape of each reduced set and on nothing else: not on
  *   the thread count, the batch around it, pointer alignment, in place or not, or which of the AVX2, AVX-512
  *   and NEON kernels ran. (The generic kernels may lack fused multiply-add; they agree within the error
- *   bound. An axis is reduced in one order where something lies inside it and in another where nothing does, as
- *   with the channels of NCHW and of NHWC; an axis of extent 1 is nothing.) The floating-point environment is assumed to be the default one: round
- *   to nearest, denormals kept.
+ *   bound. NCHW and NHWC of one tensor are reduced in different orders.) The floating-point environment is assumed to
+ *   be the default one: round to nearest, denormals kept.
  * - Statistics are one-pass Welford moments about a pivot taken from the data, merged in double: for f32
  *   the error stays within 4e-6 * max(1, |y|) at any offset of the data from zero.
  * - NaN or infinity in the input stays inside the reduced set that holds it.
