@@ -40,7 +40,7 @@ static void set_rows(norma_blocking *blocking, const norma_problem *problem, nor
     blocking->lockstep = isa == NORMA_ISA_AVX2 && row >= page ? 1 : 2;
     blocking->group = (int)at_most(at_least(bytes <= l1 ? at_least(fit, 4) : fit, 2), blocking->stream ? 8 : NORMA_GROUP_MAX);
     blocking->strip = problem->length;
-    blocking->ahead = blocking->stream ? 4 * page / size : blocking->group * problem->kept[0].x_stride;
+    blocking->ahead = blocking->stream ? 4 * page / size : blocking->group * at_most(problem->kept[0].x_stride, page * page);
 }
 
 norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa isa, int threads)
@@ -50,7 +50,8 @@ norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa is
     const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
     const int64_t elements = problem->outer * problem->runs * problem->length;
     const int64_t bytes = 2 * elements * size;
-    norma_blocking blocking = {.lockstep = 1, .group = 1, .strip = problem->length, .stream = bytes >= l3 / 2, .threads = threads};
+    norma_blocking blocking = {
+        .lockstep = 1, .group = 1, .strip = problem->length, .stream = bytes >= l3 / 2, .threads = threads};
     if (problem->geometry == NORMA_FIBERS) {
         blocking.strip = NORMA_STRIP_MAX;
     } else if (problem->geometry == NORMA_ROWS) {

@@ -1,5 +1,6 @@
 #include "context.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,14 +32,15 @@ static norma_status lower_isa(norma_context *context, norma_isa cap, const char 
 {
     const int level = norma_isa_level(cap);
     if (level == 0) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "%s: %s is not an instruction set of this architecture, whose best here is %s",
-                          source, norma_isa_name(cap), norma_isa_name(norma_cpu()->isa));
+        return norma_fail(NORMA_INVALID_ARGUMENT,
+                          "%s: %s is not an instruction set of this architecture, whose best here is %s", source,
+                          norma_isa_name(cap), norma_isa_name(norma_cpu()->isa));
     }
     if (level < norma_isa_level(context->isa)) {
         context->isa = cap;
         snprintf(context->isa_reason, sizeof context->isa_reason, "lowered by %s from %s", source,
                  norma_isa_name(norma_cpu()->isa));
-    } else if (level > norma_isa_level(norma_cpu()->isa)) {
+    } else if (level > norma_isa_level(norma_cpu()->isa) && context->isa == norma_cpu()->isa) {
         snprintf(context->isa_reason, sizeof context->isa_reason, "%s asks for %s, which this machine lacks", source,
                  norma_isa_name(cap));
     }
@@ -70,21 +72,22 @@ static norma_status choose_isa(norma_context *context, norma_isa wanted)
 static norma_status choose_threads(norma_context *context, const norma_context_options *options)
 {
     if (options->threads < 0 || options->threads > NORMA_THREADS_MAX) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "options.threads: expected 0 to %d, got %d", NORMA_THREADS_MAX, options->threads);
+        return norma_fail(NORMA_INVALID_ARGUMENT, "options.threads: expected 0 to %d, got %d", NORMA_THREADS_MAX,
+                          options->threads);
     }
     context->parallel.loop = options->parallel_for;
     context->parallel.pool = options->pool;
     context->parallel.threads = options->threads;
     const char *text = setting("NORMA_NUM_THREADS");
-    if (options->threads == 0 && text) {
+    if (text) {
         char *end;
         errno = 0;
         const long count = strtol(text, &end, 10);
-        if (errno || *end || count < 1 || count > NORMA_THREADS_MAX) {
+        if (!isdigit((unsigned char)*text) || errno || *end || count < 1 || count > NORMA_THREADS_MAX) {
             return norma_fail(NORMA_INVALID_ARGUMENT, "NORMA_NUM_THREADS: expected a number from 1 to %d, got '%.40s'",
                               NORMA_THREADS_MAX, text);
         }
-        context->parallel.threads = (int)count;
+        context->parallel.threads = options->threads ? options->threads : (int)count;
     }
     if (context->parallel.threads == 0) {
         context->parallel.threads = norma_parallel_default_threads(options->parallel_for, norma_cpu()->cores);

@@ -177,10 +177,25 @@ static int count_cores(void)
     return online > 0 ? (int)online : 1;
 }
 
+/* What this build has kernels for. */
+static norma_isa built_isa(norma_isa isa)
+{
+#ifndef NORMA_HAVE_AVX512
+    isa = isa == NORMA_ISA_AVX512 ? NORMA_ISA_AVX2 : isa;
+#endif
+#ifndef NORMA_HAVE_AVX2
+    isa = isa == NORMA_ISA_AVX2 ? NORMA_ISA_GENERIC : isa;
+#endif
+#ifndef NORMA_HAVE_NEON
+    isa = isa == NORMA_ISA_NEON ? NORMA_ISA_GENERIC : isa;
+#endif
+    return isa;
+}
+
 static void detect(void)
 {
     cpu.struct_size = sizeof cpu;
-    cpu.isa = detect_isa();
+    cpu.isa = built_isa(detect_isa());
     read_model();
     cpu.model = model_name;
     cpu.cores = count_cores();

@@ -42,8 +42,8 @@ norma_status norma_read_struct(const char *name, void *to, size_t size, size_t l
     for (size_t i = size; i < given; i++) {
         if (bytes[i] != 0) {
             return norma_fail(NORMA_INVALID_ARGUMENT,
-                              "%s: struct_size is %zu and a field past byte %zu is set, which this library (%s) does not know", name,
-                              given, size, norma_version_string());
+                              "%s: struct_size is %zu and a field past byte %zu is set, which this library (%s) does not know",
+                              name, given, size, norma_version_string());
         }
     }
     memset(to, 0, size);

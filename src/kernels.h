@@ -40,12 +40,12 @@ typedef struct norma_axis {
 typedef struct norma_rows_job {
     const void *x;
     void *y;
-    const void *scale;     /* one per element of a run, or NULL */
+    const void *scale; /* one per element of a run, or NULL */
     const void *shift;
-    void *mean;            /* one per row, or NULL */
+    void *mean; /* one per row, or NULL */
     void *saved;
-    int64_t length;        /* of a run */
-    int64_t x_stride;      /* elements from one row to the next */
+    int64_t length;   /* of a run */
+    int64_t x_stride; /* elements from one row to the next */
     int64_t y_stride;
     const norma_normalizer *normalizer;
     const norma_blocking *blocking;
@@ -65,13 +65,13 @@ typedef struct norma_rows_kernel {
 typedef struct norma_fibers_job {
     const void *x;
     void *y;
-    const void *scale;     /* one per row of the matrix, or NULL */
+    const void *scale; /* one per row of the matrix, or NULL */
     const void *shift;
-    void *mean;            /* one per column, or NULL */
+    void *mean; /* one per column, or NULL */
     void *saved;
     const norma_axis *axes;
     int axes_count;
-    int64_t rows;          /* product of the axes' extents */
+    int64_t rows; /* product of the axes' extents */
     const norma_normalizer *normalizer;
     const norma_blocking *blocking;
 } norma_fibers_job;

@@ -33,7 +33,7 @@ typedef struct norma_normalizer {
     norma_saved saved;
     bool one_plus_scale; /* multiply by 1 + scale */
     double epsilon;
-    double weight;       /* v = m2 * weight: 1 / count for a mean, 1 for a sum */
+    double weight; /* v = m2 * weight: 1 / count for a mean, 1 for a sum */
 } norma_normalizer;
 
 /* y = (x - mean) * factor, then scale and shift. */
@@ -46,9 +46,6 @@ typedef struct norma_affine {
 static inline norma_partial norma_partial_merge(norma_partial a, norma_partial b)
 {
     const double count = a.count + b.count;
-    if (count == 0) {
-        return a;
-    }
     const double delta = b.mean - a.mean;
     const double part = b.count / count;
     const norma_partial merged = {count, a.mean + delta * part, a.m2 + b.m2 + delta * (delta * (a.count * part))};

@@ -14,14 +14,15 @@ static void run_serial(size_t count, norma_task task, void *argument)
 
 #ifdef _OPENMP
 
-static void run_openmp(size_t count, norma_task task, void *argument)
+/* The team has the context's size however few tasks there are: a smaller one would end threads that the next run needs. */
+static void run_openmp(int threads, size_t count, norma_task task, void *argument)
 {
     /* Inside the caller's own parallel region the cores are taken: a nested team would only fight for them. */
     if (omp_in_parallel()) {
         run_serial(count, task, argument);
         return;
     }
-#pragma omp parallel for schedule(static, 1) num_threads((int)count)
+#pragma omp parallel for schedule(static, 1) num_threads(threads)
     for (size_t i = 0; i < count; i++) {
         task(argument, i);
     }
@@ -37,7 +38,7 @@ void norma_parallel_run(const norma_parallel *parallel, void *pool, size_t count
         parallel->loop(pool ? pool : parallel->pool, count, task, argument);
     } else {
 #ifdef _OPENMP
-        run_openmp(count, task, argument);
+        run_openmp(parallel->threads, count, task, argument);
 #else
         run_serial(count, task, argument);
 #endif

@@ -92,9 +92,10 @@ size_t norma_plan_describe(const norma_plan *plan, char *buffer, size_t size)
     }
     char blocking[128];
     norma_blocking_describe(&plan->problem, &plan->blocking, blocking, sizeof blocking);
-    const int length = snprintf(buffer, buffer ? size : 0, "%s %s %s axes 0x%x: %s, kernel %s on %s, %s, threads %d, tuning %s",
-                                norma_op_name(plan->desc.op), norma_dtype_name(plan->desc.dtype), shape, (unsigned)plan->desc.axes,
-                                geometry_name(plan->problem.geometry), plan->entry->name, norma_isa_name(plan->context->isa), blocking,
-                                plan->blocking.threads, "built-in");
+    const int length =
+        snprintf(buffer, buffer ? size : 0, "%s %s %s axes 0x%x: %s, kernel %s on %s, %s, threads %d, tuning built-in",
+                 norma_op_name(plan->desc.op), norma_dtype_name(plan->desc.dtype), shape, (unsigned)plan->desc.axes,
+                 geometry_name(plan->problem.geometry), plan->entry->name, norma_isa_name(plan->context->isa), blocking,
+                 plan->blocking.threads);
     return length < 0 ? 0 : (size_t)length;
 }

@@ -31,7 +31,8 @@ static norma_status check_enumerators(const norma_desc *desc)
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.p: expected 1 or 2, got %d", desc->p);
     }
     if (!(desc->epsilon >= 0) || isinf(desc->epsilon)) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.epsilon: expected a finite number of at least 0, got %g", desc->epsilon);
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.epsilon: expected a finite number of at least 0, got %g",
+                          desc->epsilon);
     }
     return NORMA_SUCCESS;
 }
@@ -42,7 +43,8 @@ static norma_status check_shape(const norma_desc *desc)
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.rank: expected 1 to %d extents (and a shape that is not NULL), got %d",
                           NORMA_MAX_RANK, desc->rank);
     }
-    int64_t bytes = (int64_t)norma_dtype_size(desc->dtype);
+    /* Twice over, for x and y together. */
+    int64_t bytes = 2 * (int64_t)norma_dtype_size(desc->dtype);
     for (int k = 0; k < desc->rank; k++) {
         const int64_t extent = desc->shape[k];
         if (extent < 0) {
@@ -94,10 +96,11 @@ static norma_status check_axes(const norma_desc *desc)
         break;
     case NORMA_CHANNEL_NORM:
         if (desc->rank != 3 || desc->axes != (desc->layout == NORMA_NHWC ? 4u : 2u)) {
-            return norma_fail(NORMA_INVALID_ARGUMENT,
-                              "desc.axes: channel_norm reduces axis 1 of (n, c, spatial) or axis 2 of (n, spatial, c), got 0x%x of rank "
-                              "%d in %s",
-                              (unsigned)desc->axes, desc->rank, desc->layout == NORMA_NHWC ? "NHWC" : "NCHW");
+            return norma_fail(
+                NORMA_INVALID_ARGUMENT,
+                "desc.axes: channel_norm reduces axis 1 of (n, c, spatial) or axis 2 of (n, spatial, c), got 0x%x of rank "
+                "%d in %s",
+                (unsigned)desc->axes, desc->rank, desc->layout == NORMA_NHWC ? "NHWC" : "NCHW");
         }
         break;
     case NORMA_MVN:
@@ -112,7 +115,8 @@ static norma_status check_row_stride(const norma_desc *desc, const char *name, i
         return NORMA_SUCCESS;
     }
     if (!axes_are_trailing(desc)) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.%s: row strides go with trailing reduced axes only, got 0x%x for rank %d", name,
+        return norma_fail(NORMA_INVALID_ARGUMENT,
+                          "desc.%s: row strides go with trailing reduced axes only, got 0x%x for rank %d", name,
                           (unsigned)desc->axes, desc->rank);
     }
     if (stride < length) {
@@ -120,10 +124,11 @@ static norma_status check_row_stride(const norma_desc *desc, const char *name, i
                           (long long)length, (long long)stride);
     }
     int64_t bytes;
-    if (__builtin_mul_overflow(rows, stride, &bytes) ||
+    /* A group more than there are: pointers run ahead by so much. */
+    if (__builtin_mul_overflow(rows + NORMA_GROUP_MAX, stride, &bytes) ||
         __builtin_mul_overflow(bytes, (int64_t)norma_dtype_size(desc->dtype), &bytes)) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.%s: %lld rows at a stride of %lld overflow 64 bits", name, (long long)rows,
-                          (long long)stride);
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.%s: %lld rows at a stride of %lld overflow 64 bits", name,
+                          (long long)rows, (long long)stride);
     }
     return NORMA_SUCCESS;
 }
@@ -175,9 +180,12 @@ static int merge_axes(const norma_desc *desc, kind_axis *merged)
 /* Rows with strides of the caller's: one axis of rows, dense or not. */
 static void set_row_axis(norma_problem *problem, const norma_desc *desc)
 {
-    const norma_axis rows = {norma_axes_extent(problem->kept, problem->kept_count),
-                             desc->x_row_stride ? desc->x_row_stride : problem->length,
-                             desc->y_row_stride ? desc->y_row_stride : problem->length};
+    const int64_t count = norma_axes_extent(problem->kept, problem->kept_count);
+    norma_axis rows = {count, problem->length, problem->length};
+    if (count > 1) { /* a single row has no next, whatever its stride */
+        rows.x_stride = desc->x_row_stride ? desc->x_row_stride : problem->length;
+        rows.y_stride = desc->y_row_stride ? desc->y_row_stride : problem->length;
+    }
     problem->kept[0] = rows;
     problem->kept_count = 1;
 }

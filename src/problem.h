@@ -21,16 +21,16 @@ typedef struct norma_problem {
     bool takes_scale;
     bool takes_shift;
     bool takes_mean;
-    norma_axis kept[NORMA_MAX_RANK];    /* but the columns of fibers */
+    norma_axis kept[NORMA_MAX_RANK]; /* but the columns of fibers */
     int kept_count;
     norma_axis reduced[NORMA_MAX_RANK]; /* but the run of rows and planes */
     int reduced_count;
-    int64_t length;  /* rows, planes: of a run; fibers: columns of a matrix */
-    int64_t outer;   /* product of the kept axes */
-    int64_t runs;    /* product of the reduced axes: runs of a set, or rows of a matrix */
-    int64_t count;   /* elements of a reduced set */
-    bool empty;      /* nothing to compute */
-    int64_t x_span;  /* elements from the first to one past the last */
+    int64_t length; /* rows, planes: of a run; fibers: columns of a matrix */
+    int64_t outer;  /* product of the kept axes */
+    int64_t runs;   /* product of the reduced axes: runs of a set, or rows of a matrix */
+    int64_t count;  /* elements of a reduced set */
+    bool empty;     /* nothing to compute */
+    int64_t x_span; /* elements from the first to one past the last */
     int64_t y_span;
 } norma_problem;
 

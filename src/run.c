@@ -42,9 +42,9 @@ static norma_status check_overlap(const norma_problem *problem, const norma_args
     const int64_t sets = problem->outer * (problem->geometry == NORMA_FIBERS ? problem->length : 1);
     const int64_t parameters = problem->geometry == NORMA_FIBERS ? problem->runs : problem->length;
     const range tensors[] = {
-        {"x", args->x, problem->x_span * size},         {"y", args->y, problem->y_span * size},
-        {"mean", args->mean, sets * size},              {"rstd", args->rstd, sets * size},
-        {"scale", args->scale, parameters * size},      {"shift", args->shift, parameters * size},
+        {"x", args->x, problem->x_span * size},    {"y", args->y, problem->y_span * size},
+        {"mean", args->mean, sets * size},         {"rstd", args->rstd, sets * size},
+        {"scale", args->scale, parameters * size}, {"shift", args->shift, parameters * size},
     };
     enum { X, Y, RSTD = 3, COUNT = 6 };
     for (int a = Y; a <= RSTD; a++) {
@@ -71,8 +71,8 @@ static norma_status check_tensor(const norma_problem *problem, const char *name,
         return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: this op takes none, expected NULL", name);
     }
     if ((uintptr_t)data % norma_dtype_size(problem->dtype) != 0) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected an address aligned to its element of %zu bytes, got %p", name,
-                          norma_dtype_size(problem->dtype), data);
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected an address aligned to its element of %zu bytes, got %p",
+                          name, norma_dtype_size(problem->dtype), data);
     }
     return NORMA_SUCCESS;
 }

@@ -1,6 +1,7 @@
 /*
- * The same bits on every architecture: FNV-1a checksums of all that a run writes, over lengths that end in every way. The values
- * in checksums.def hold for AVX2, AVX-512 and NEON; generic, which may round an fma twice, has its own and is not tested here.
+ * The same bits on every architecture: FNV-1a checksums of all that a run writes, over lengths that end in every way. The
+ * values in checksums.def hold for AVX2, AVX-512 and NEON; generic, which may round an fma twice, has its own and is not tested
+ * here.
  *
  * The values change only with the canonical reduction: that is a change of results, to be told in NEWS.md. `--print` prints
  * the lines of checksums.def anew.
@@ -20,9 +21,9 @@ static const checksum checksums[] = {
 };
 #undef X
 
-static const int64_t lengths[] = {1,   2,   3,   5,   7,   8,   9,   15,  16,   17,   31,   32,   33,   47,   48,    49,   63,
-                                  64,  65,  79,  95,  100, 127, 128, 129, 255,  256,  257,  511,  512,  513,  768,   1000, 1023,
-                                  1024, 1025, 4096, 8191, 8192, 8193, 16384, 20000};
+static const int64_t lengths[] = {1,   2,   3,   5,   7,    8,    9,    15,   16,   17,   31,   32,   33,    47,
+                                  48,  49,  63,  64,  65,   79,   95,   100,  127,  128,  129,  255,  256,   257,
+                                  511, 512, 513, 768, 1000, 1023, 1024, 1025, 4096, 8191, 8192, 8193, 16384, 20000};
 
 /* Multiples of 2^-18 around an offset: the same on every machine, as libm's functions need not be. */
 static double number(random_state *random, double offset)

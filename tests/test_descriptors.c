@@ -196,7 +196,8 @@ static void products_that_overflow(void **state)
         refuse(norma_layer_norm_desc(3, shapes[i], -1, NORMA_F32), "overflow");
         refuse(norma_lp_norm_desc(3, shapes[i], 0, 2, NORMA_F64), "overflow");
     }
-    const int64_t half[] = {(int64_t)1 << 30, (int64_t)1 << 30}; /* 2^60 elements: 2^62 bytes of f32, 2^63 of f64 */
+    const int64_t half[] = {(int64_t)1 << 30,
+                            (int64_t)1 << 29}; /* 2^59 elements: x and y have 2^62 bytes of f32, 2^63 of f64 */
     take(norma_layer_norm_desc(2, half, -1, NORMA_F32));
     refuse(norma_layer_norm_desc(2, half, -1, NORMA_F64), "overflow");
     norma_desc strided = layer();

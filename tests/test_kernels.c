@@ -32,8 +32,12 @@ static const norma_blocking rows_blockings[] = {
 };
 
 static const norma_blocking fibers_blockings[] = {
-    {.strip = NORMA_STRIP_MAX}, {.strip = 64}, {.strip = 16},
-    {.strip = 23},              {.strip = 1},  {.strip = NORMA_STRIP_MAX, .stream = true},
+    {.strip = NORMA_STRIP_MAX},
+    {.strip = 64},
+    {.strip = 16},
+    {.strip = 23},
+    {.strip = 1},
+    {.strip = NORMA_STRIP_MAX, .stream = true},
     {.strip = 48, .stream = true},
 };
 
@@ -50,12 +54,12 @@ static size_t blocking_count(const norma_kernel_entry *entry)
 
 static void describe_case(const trial *t, const norma_blocking *blocking)
 {
-    suite_case("length %lld, sets %lld, strides %lld %lld, %s guard, distance %d, in place %d, scale %d, shift %d, lockstep %d, "
-               "group %d, strip %lld, stream %d",
-               (long long)t->want->length, (long long)t->want->sets, (long long)t->desc.x_row_stride,
-               (long long)t->desc.y_row_stride, t->spot.side == GUARD_START ? "start" : "end", t->spot.distance, t->spot.in_place,
-               t->inputs.scale, t->inputs.shift, blocking->lockstep, blocking->group, (long long)blocking->strip,
-               blocking->stream);
+    suite_case(
+        "length %lld, sets %lld, strides %lld %lld, %s guard, distance %d, in place %d, scale %d, shift %d, lockstep %d, "
+        "group %d, strip %lld, stream %d",
+        (long long)t->want->length, (long long)t->want->sets, (long long)t->desc.x_row_stride, (long long)t->desc.y_row_stride,
+        t->spot.side == GUARD_START ? "start" : "end", t->spot.distance, t->spot.in_place, t->inputs.scale, t->inputs.shift,
+        blocking->lockstep, blocking->group, (long long)blocking->strip, blocking->stream);
 }
 
 /* Runs one trial at each distance from either guard page, in place and not, while the blockings take turns. */
@@ -192,7 +196,8 @@ static void run_rows(const subject *s, random_state *random)
     for (size_t i = 0; i < shape_lengths_count; i++) {
         const int64_t length = shape_lengths[i];
         for (int variant = 0; variant < (length < 1000 && !SUITE_QUICK ? 4 : 1); variant++) {
-            const norma_desc desc = shape_of_rows(s->entry, length < 1000 ? 1 + length % 5 : 3, length, length + variant, length);
+            const norma_desc desc =
+                shape_of_rows(s->entry, length < 1000 ? 1 + length % 5 : 3, length, length + variant, length);
             trial *t = trial_create(&desc, shape_inputs(&desc, length + variant), random);
             run_everywhere(s, t, lanes, length > 1000 || SUITE_QUICK ? lanes / 2 - 1 : 1);
             trial_destroy(t);

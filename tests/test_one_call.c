@@ -3,7 +3,6 @@
 #include "support/isa.h"
 #include "support/suite.h"
 
-
 typedef norma_status (*one_call)(const norma_desc *desc, const norma_args *a);
 
 static norma_status layer(const norma_desc *d, const norma_args *a)
@@ -31,9 +30,8 @@ static norma_status channel(const norma_desc *d, const norma_args *a)
 {
     const bool nhwc = d->layout == NORMA_NHWC;
     const int64_t n = d->shape[0], c = d->shape[nhwc ? 2 : 1], spatial = d->shape[nhwc ? 1 : 2];
-    return d->dtype == NORMA_F64
-               ? norma_channel_norm_f64(a->x, a->y, a->scale, a->shift, n, c, spatial, d->layout, d->epsilon)
-               : norma_channel_norm_f32(a->x, a->y, a->scale, a->shift, n, c, spatial, d->layout, d->epsilon);
+    return d->dtype == NORMA_F64 ? norma_channel_norm_f64(a->x, a->y, a->scale, a->shift, n, c, spatial, d->layout, d->epsilon)
+                                 : norma_channel_norm_f32(a->x, a->y, a->scale, a->shift, n, c, spatial, d->layout, d->epsilon);
 }
 
 static void compare_with_plan(norma_desc desc, one_call call, bool scale, bool shift)

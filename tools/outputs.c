@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,9 @@ static bool resolve(tool_output *output, tool_failure *failure)
             free(real);
             return ok;
         }
+    } else if (errno == ENAMETOOLONG ||
+               errno == ELOOP) { // rename() would say so too, but only after other outputs are in place
+        return fail(failure, EXIT_USER, "%s", strerror(errno));
     }
     return resolve_folder(output->path, &output->target, failure);
 }
@@ -185,7 +189,7 @@ static void remove_temporaries(tool_output *outputs, int count)
     }
 }
 
-bool outputs_write(tool_output *outputs, int count, tool_failure *failure)
+static bool write_all(tool_output *outputs, int count, tool_failure *failure)
 {
     bool (*const steps[])(tool_output *, tool_failure *) = {write_temporary, rename_temporary};
     for (size_t step = 0; step < sizeof steps / sizeof steps[0]; step++) {
@@ -197,6 +201,21 @@ bool outputs_write(tool_output *outputs, int count, tool_failure *failure)
         }
     }
     return true;
+}
+
+bool outputs_write(tool_output *outputs, int count, tool_failure *failure)
+{
+    // An interruption waits until all is in place: it must leave neither temporary files nor some outputs without the others.
+    sigset_t later, before;
+    sigemptyset(&later);
+    sigaddset(&later, SIGHUP);
+    sigaddset(&later, SIGINT);
+    sigaddset(&later, SIGTERM);
+    sigprocmask(SIG_BLOCK, &later, &before);
+    signal(SIGXFSZ, SIG_IGN); // a file beyond the limit is then an error of write()
+    const bool written = write_all(outputs, count, failure);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return written;
 }
 
 void outputs_free(tool_output *outputs, int count)

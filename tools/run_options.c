@@ -87,7 +87,7 @@ static const option_row option_rows[OPTION_COUNT] = {
     [OPTION_ISA] = {"isa", KIND_WORD, "generic|avx2|avx512|neon",
                     "The instruction set to use. Without it, the best this machine runs.", isas, 0, 0},
     [OPTION_THREADS] = {"threads", KIND_INTEGER, "N",
-                        "The most threads to use. Without it, NORMA_NUM_THREADS, else one per core.", NULL, 1, INT_MAX},
+                        "The most threads to use. Without it, NORMA_NUM_THREADS, else one per core.", NULL, 1, 1024},
     [OPTION_TIME] = {"time", KIND_FLAG, "",
                      "Run again and again afterwards and print the best time on one line: op, shape, computing type, "
                      "instruction set, threads, microseconds for one run, GB/s (input read once, output written once).",

@@ -24,9 +24,10 @@
  *   and NEON kernels ran. (The generic kernels may lack fused multiply-add; they agree within the error
  *   bound. NCHW and NHWC of one tensor are reduced in different orders.) The floating-point environment is assumed to
  *   be the default one: round to nearest, denormals kept.
- * - Statistics are one-pass Welford moments about a pivot taken from the data, merged in double: for f32
+ * - Statistics are one-pass Welford moments about a pivot taken from the data, merged in double leaf by leaf: for f32
  *   the error stays within 4e-6 * max(1, |y|) at any offset of the data from zero.
- * - NaN or infinity in the input stays inside the reduced set that holds it.
+ * - Data reach from 1e-38 to 1e38 in f32 and from 1e-150 to 1e150 in f64, differences from the mean included. NaN or infinity
+ *   in the input stays inside the reduced set that holds it.
  *
  * Extents and strides count elements, never bytes. Pointers need the alignment of their element type only.
  */
@@ -122,13 +123,13 @@ NORMA_API const char *norma_op_name(norma_op op);
 
 /* What the machine offers, found once per process. Sizes in bytes; 0 where the system does not tell. */
 typedef struct norma_cpu_info {
-    size_t struct_size;      /* set by the caller: sizeof(norma_cpu_info) */
-    norma_isa isa;           /* the best usable instruction set */
-    const char *model;       /* the processor's name; static storage */
-    int cores;               /* processors this process may run on */
-    int64_t l1_size;         /* data cache of one core */
-    int64_t l2_size;         /* of one core (or cluster) */
-    int64_t l3_size;         /* the last-level cache one core sees */
+    size_t struct_size; /* set by the caller: sizeof(norma_cpu_info) */
+    norma_isa isa;      /* the best usable instruction set */
+    const char *model;  /* the processor's name; static storage */
+    int cores;          /* processors this process may run on */
+    int64_t l1_size;    /* data cache of one core */
+    int64_t l2_size;    /* of one core (or cluster) */
+    int64_t l3_size;    /* the last-level cache one core sees */
 } norma_cpu_info;
 
 NORMA_API norma_status norma_get_cpu_info(norma_cpu_info *info);
@@ -161,12 +162,12 @@ NORMA_API norma_status norma_context_create(norma_context **context, const norma
 NORMA_API void norma_context_destroy(norma_context *context);
 
 typedef struct norma_context_info {
-    size_t struct_size;      /* set by the caller: sizeof(norma_context_info) */
-    norma_isa isa;           /* the instruction set in force */
-    const char *isa_reason;  /* why; lives as long as the context */
-    int threads;             /* most threads a run uses */
-    const char *threading;   /* "openmp", "caller" or "serial" */
-    const char *tuning;      /* where the blocking comes from; lives as long as the context */
+    size_t struct_size;     /* set by the caller: sizeof(norma_context_info) */
+    norma_isa isa;          /* the instruction set in force */
+    const char *isa_reason; /* why; lives as long as the context */
+    int threads;            /* most threads a run uses */
+    const char *threading;  /* "openmp", "caller" or "serial" */
+    const char *tuning;     /* where the blocking comes from; lives as long as the context */
 } norma_context_info;
 
 /* Tells what a context settled on. context may be NULL: the process's default context. */
@@ -180,8 +181,8 @@ NORMA_API norma_status norma_context_get_info(const norma_context *context, norm
 typedef struct norma_desc {
     size_t struct_size;
     norma_op op;
-    norma_dtype dtype;             /* of x, y, scale, shift, mean and rstd */
-    norma_layout layout;           /* channel norm: where the channels lie */
+    norma_dtype dtype;   /* of x, y, scale, shift, mean and rstd */
+    norma_layout layout; /* channel norm: where the channels lie */
     int rank;
     int64_t shape[NORMA_MAX_RANK]; /* outermost first, as the tensor lies in memory */
     uint32_t axes;                 /* bit k set: axis k is reduced */
@@ -189,7 +190,7 @@ typedef struct norma_desc {
     int64_t y_row_stride;          /* reduced axes are the trailing ones. At least the length of a row. */
     double epsilon;
     norma_epsilon_mode epsilon_mode;
-    int p;                         /* Lp norm: 1 or 2 */
+    int p; /* Lp norm: 1 or 2 */
     norma_rms_mode rms_mode;
     norma_saved saved;
 } norma_desc;
@@ -220,17 +221,17 @@ static inline norma_desc norma_desc_of_shape_(norma_op op, int rank, const int64
  * norma_plan_create() to refuse. */
 static inline uint32_t norma_axis_bit_(int rank, int axis)
 {
+    if (rank < 1 || rank > NORMA_MAX_RANK) {
+        return (uint32_t)1 << 31;
+    }
     const int k = axis < 0 ? axis + rank : axis;
-    return k >= 0 && k < rank && k < NORMA_MAX_RANK ? (uint32_t)1 << k : (uint32_t)1 << 31;
+    return k >= 0 && k < rank ? (uint32_t)1 << k : (uint32_t)1 << 31;
 }
 
 static inline uint32_t norma_axes_from_(int rank, int axis)
 {
-    uint32_t axes = norma_axis_bit_(rank, axis);
-    for (int k = axis < 0 ? axis + rank : axis; k >= 0 && k < rank && k < NORMA_MAX_RANK; k++) {
-        axes |= (uint32_t)1 << k;
-    }
-    return axes;
+    const uint32_t first = norma_axis_bit_(rank, axis);
+    return first >> 31 ? first : (((uint32_t)1 << rank) - 1) & ~(first - 1);
 }
 
 /* Layer norm over the axes from `axis` to the last: y = (x - mean) / sqrt(variance + epsilon) * scale + shift.
@@ -268,8 +269,7 @@ static inline norma_desc norma_lp_norm_desc(int rank, const int64_t *shape, int 
 /* Channel norm (LayerNorm2d): layer norm over the channels alone, at each batch item and position.
  * x is (n, c, spatial) in NCHW, (n, spatial, c) in NHWC, spatial the product of all spatial extents. scale and shift are
  * [c]; each may be absent. epsilon 1e-5. (Liu et al.: A ConvNet for the 2020s, arXiv 2201.03545.) */
-static inline norma_desc norma_channel_norm_desc(int64_t n, int64_t c, int64_t spatial, norma_layout layout,
-                                                 norma_dtype dtype)
+static inline norma_desc norma_channel_norm_desc(int64_t n, int64_t c, int64_t spatial, norma_layout layout, norma_dtype dtype)
 {
     const int64_t shape[3] = {n, layout == NORMA_NHWC ? spatial : c, layout == NORMA_NHWC ? c : spatial};
     norma_desc desc = norma_desc_of_shape_(NORMA_CHANNEL_NORM, 3, shape, dtype);
@@ -316,13 +316,14 @@ typedef struct norma_args {
     const void *scale; /* gamma, or NULL */
     const void *shift; /* beta, or NULL */
     void *mean;        /* out, one per reduced set in order, or NULL; not for RMS and Lp norm */
-    void *rstd;        /* out, likewise: 1 / divisor, or with NORMA_SAVE_VARIANCE the v of norma_epsilon_mode */
-    void *pool;        /* goes before the context's pool for this run when not NULL */
+    void *rstd; /* out, likewise: 1 / divisor (0 where that is 0), or with NORMA_SAVE_VARIANCE the v of norma_epsilon_mode */
+    void *pool; /* goes before the context's pool for this run when not NULL */
 } norma_args;
 
 /* Computes y. Allocates nothing, takes no lock, does no I/O (OpenMP may do so when it starts its threads on a
- * first run). Returns NORMA_INVALID_ARGUMENT for a NULL plan or tensor, a tensor the op does not take, a
- * pointer that is not aligned to its element, or y overlapping x without being x; nothing is written then. */
+ * first run, and ends the process where the system refuses them). Returns NORMA_INVALID_ARGUMENT for a NULL plan or tensor, a
+ * tensor the op does not take, a pointer that is not aligned to its element, or y overlapping x without being x; nothing is
+ * written then. */
 NORMA_API norma_status norma_run(const norma_plan *plan, const norma_args *args);
 
 /* Writes what the plan settled on as one line of text into buffer, always terminated when size > 0, and returns

@@ -15,7 +15,10 @@
 
 /* gcc drops calls of a function that only prefetches, unless there is none to drop. */
 static inline __attribute__((always_inline)) void simd_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
-static inline __attribute__((always_inline)) void simd_prefetch_once(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_NTA); }
+static inline __attribute__((always_inline)) void simd_prefetch_once(const void *p)
+{
+    _mm_prefetch((const char *)p, _MM_HINT_NTA);
+}
 static inline void simd_fence(void) { _mm_sfence(); }
 
 /* Eight words of ones, then eight of zeros: the mask for the first k of n begins n - k words into the last n ones. */

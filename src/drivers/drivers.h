@@ -12,7 +12,8 @@ void norma_drive_planes(const norma_plan *plan, const norma_args *args);
 void norma_drive_fibers(const norma_plan *plan, const norma_args *args);
 
 /* Calls task(argument, i) for i in [0, count) on the plan's threads. */
-static inline void norma_drive_tasks(const norma_plan *plan, const norma_args *args, int64_t count, norma_task task, void *argument)
+static inline void norma_drive_tasks(const norma_plan *plan, const norma_args *args, int64_t count, norma_task task,
+                                     void *argument)
 {
     norma_parallel_run(&plan->context->parallel, args->pool, (size_t)count, task, argument);
 }

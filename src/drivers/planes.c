@@ -10,7 +10,6 @@
 typedef struct planes_set {
     const norma_plan *plan;
     const norma_args *args;
-    int64_t index;
     const void *x;
     void *y;
     int64_t runs_per_unit; /* where the set has several runs */
@@ -114,7 +113,7 @@ static void store_statistic(const norma_plan *plan, void *tensor, int64_t index,
 static void normalize_set(const norma_plan *plan, const norma_args *args, int64_t index, int64_t tasks)
 {
     const norma_problem *problem = &plan->problem;
-    planes_set set = {.plan = plan, .args = args, .index = index};
+    planes_set set = {.plan = plan, .args = args};
     int64_t x, y;
     norma_axes_offset(problem->kept, problem->kept_count, index, &x, &y);
     set.x = norma_at(plan, args->x, x);

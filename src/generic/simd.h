@@ -31,10 +31,7 @@ static inline vf32 vf32_mul(vf32 a, vf32 b) { return a * b; }
 static inline vf32 vf32_fma(vf32 a, vf32 b, vf32 c) { return a * b + c; }
 static inline vf32 vf32_fnma(vf32 a, vf32 b, vf32 c) { return c - a * b; }
 
-static inline vf32 vf32_choose(simd_i32 mask, vf32 a, vf32 b)
-{
-    return (vf32)((mask & (simd_i32)a) | (~mask & (simd_i32)b));
-}
+static inline vf32 vf32_choose(simd_i32 mask, vf32 a, vf32 b) { return (vf32)((mask & (simd_i32)a) | (~mask & (simd_i32)b)); }
 
 static inline vf32 vf32_min(vf32 a, vf32 b) { return vf32_choose(a < b, a, b); }
 static inline vf32 vf32_max(vf32 a, vf32 b) { return vf32_choose(a > b, a, b); }
@@ -84,10 +81,7 @@ static inline vf64 vf64_mul(vf64 a, vf64 b) { return a * b; }
 static inline vf64 vf64_fma(vf64 a, vf64 b, vf64 c) { return a * b + c; }
 static inline vf64 vf64_fnma(vf64 a, vf64 b, vf64 c) { return c - a * b; }
 
-static inline vf64 vf64_choose(simd_i64 mask, vf64 a, vf64 b)
-{
-    return (vf64)((mask & (simd_i64)a) | (~mask & (simd_i64)b));
-}
+static inline vf64 vf64_choose(simd_i64 mask, vf64 a, vf64 b) { return (vf64)((mask & (simd_i64)a) | (~mask & (simd_i64)b)); }
 
 static inline vf64 vf64_min(vf64 a, vf64 b) { return vf64_choose(a < b, a, b); }
 static inline vf64 vf64_max(vf64 a, vf64 b) { return vf64_choose(a > b, a, b); }

@@ -11,8 +11,8 @@
 #include "template/welford.h"
 
 enum {
-    ROWS = 16,      /* rows of a chunk: their moments are in registers while each column's are loaded and stored once */
-    WRITE_ROWS = 4  /* rows written at a time: their scale and shift are in registers */
+    ROWS = 16,     /* rows of a chunk: their moments are in registers while each column's are loaded and stored once */
+    WRITE_ROWS = 4 /* rows written at a time: their scale and shift are in registers */
 };
 
 /* A strip of columns at work. */
@@ -153,35 +153,51 @@ INLINE void merge_leaf(strip *s, int64_t before, int64_t count)
 
 #if NORMA_DTYPE_IS == NORMA_IS_f32
 
-/* A column whose squares leave the range of f32 (see rescue() of template/reduce.h), plainly and in double. */
-NOINLINE void rescue_column(strip *s, int64_t column)
+INLINE bool out_of_range(double m2)
+{
+    return !(m2 >= 1e-30 && m2 <= (double)FLT_MAX);
+}
+
+/* Columns whose squares leave the range of f32 (see rescue() of template/reduce.h), plainly and in double: a whole strip at a
+ * time, since constant columns come in numbers (padding, masks). */
+NOINLINE void rescue_strip(strip *s)
 {
     const norma_fibers_job *job = s->job;
-    const real *x = (const real *)job->x + s->first + column;
+    const bool centered = s->statistic == NORMA_MOMENTS;
+    const real *x = (const real *)job->x + s->first;
+    const double share = 1 / (double)job->rows;
+    double mean[NORMA_STRIP_MAX] = {0}, m2[NORMA_STRIP_MAX] = {0};
     int64_t in_x, in_y;
-    double sum = 0, m2 = 0;
-    for (int64_t row = 0; s->statistic == NORMA_MOMENTS && row < job->rows; row++) {
+    for (int64_t row = 0; centered && row < job->rows; row++) {
         row_offset(job, row, &in_x, &in_y);
-        sum += (double)x[in_x] - (double)x[0];
+        for (int64_t i = 0; i < s->columns; i++) {
+            mean[i] += ((double)x[in_x + i] - (double)x[i]) * share;
+        }
     }
-    const double origin = s->statistic == NORMA_MOMENTS ? (double)x[0] : 0;
-    const double mean = origin + sum / (double)job->rows;
     for (int64_t row = 0; row < job->rows; row++) {
         row_offset(job, row, &in_x, &in_y);
-        const double d = (double)x[in_x] - mean;
-        m2 += s->statistic == NORMA_MAGNITUDES ? fabs(d) : d * d;
+        for (int64_t i = 0; i < s->columns; i++) {
+            const double d = (double)x[in_x + i] - (centered ? (double)x[i] + mean[i] : 0);
+            m2[i] += s->statistic == NORMA_MAGNITUDES ? fabs(d) : d * d;
+        }
     }
-    s->origin[column] = (real)origin;
-    s->mean[column] = sum / (double)job->rows;
-    s->m2[column] = m2;
+    for (int64_t i = 0; i < s->columns; i++) {
+        if (out_of_range(s->m2[i])) {
+            s->origin[i] = centered ? x[i] : 0;
+            s->mean[i] = mean[i];
+            s->m2[i] = m2[i];
+        }
+    }
 }
 
 INLINE void keep_in_range(strip *s)
 {
+    bool all = true;
     for (int64_t i = 0; i < s->columns; i++) {
-        if (RARELY(!(s->m2[i] <= (double)FLT_MAX) || s->m2[i] < 1e-30)) {
-            rescue_column(s, i);
-        }
+        all = all && !out_of_range(s->m2[i]);
+    }
+    if (RARELY(!all)) {
+        rescue_strip(s);
     }
 }
 
@@ -218,8 +234,8 @@ INLINE void finish_strip(strip *s)
         const double factor = norma_normalizer_affine(&normalizer, &partial).factor;
         const real center = (real)partial.mean;
         s->a[i] = center;
-        s->b[i] = (real)factor;
-        s->c[i] = -(real)(origin - (double)center + s->mean[i]) * (real)factor;
+        s->b[i] = real_factor(factor);
+        s->c[i] = -(real)(origin - (double)center + s->mean[i]) * s->b[i];
         if (mean) {
             mean[i] = (real)partial.mean;
         }

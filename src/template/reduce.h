@@ -2,9 +2,9 @@
  * The canonical reduction of a run: the one place where a run's elements become statistics.
  *
  * A leaf (NORMA_RUN_LEAF elements) is reduced in the lanes of template/vector.h: element i belongs to lane i mod
- * NORMA_LANES, and within a chunk vector j to chain j mod CHAINS. The lanes then join in double, leaves merge in order
- * within segments, segments in order (kernels.h). Moments go by template/welford.h; squares and magnitudes are plain sums
- * in the same lanes and chains.
+ * NORMA_LANES, and within a chunk vector j to chain j mod CHAINS. The lanes then join in one tree (sum_lanes()); leaves merge
+ * in double, in order within segments, and segments in order (kernels.h). Moments go by template/welford.h; squares and
+ * magnitudes are plain sums in the same lanes and chains.
  */
 #ifndef NORMA_REDUCE_H
 #define NORMA_REDUCE_H
@@ -37,11 +37,11 @@ typedef struct runs {
 /* How many elements a leaf has, and what follows from that alone. */
 typedef struct leaf_shape {
     int64_t count;
-    int64_t vectors; /* whole ones: elements in every lane */
-    int64_t opening; /* vectors of the first chunk */
-    int rest;        /* lanes that have one element more */
-    real share;      /* 1 / opening */
-    double inverse;  /* 1 / count */
+    int64_t vectors;         /* whole ones: elements in every lane */
+    int64_t opening;         /* vectors of the first chunk */
+    int rest;                /* lanes that have one element more */
+    real share;              /* 1 / opening */
+    double inverse;          /* 1 / count */
     vec weight[NORMA_PARTS]; /* elements of each lane */
 } leaf_shape;
 
@@ -116,12 +116,12 @@ INLINE vec pivot_of_part(const real *x, const leaf_shape *shape, int rest, const
     if (shape->vectors < 3) {
         return scaled(V(load)(x), scale);
     }
-    return median(scaled(V(load)(x), scale), scaled(V(load)(x + NORMA_LANES), scale), scaled(V(load)(x + 2 * NORMA_LANES), scale));
+    return median(scaled(V(load)(x), scale), scaled(V(load)(x + NORMA_LANES), scale),
+                  scaled(V(load)(x + 2 * NORMA_LANES), scale));
 }
 
 /* All of a leaf that falls to one part, `rest` of its lanes having one element more. */
-INLINE void moments_of_part(moments *m, runs x, const leaf_shape *shape, int rest, const leaf_scale *scale,
-                            beside also)
+INLINE void moments_of_part(moments *m, runs x, const leaf_shape *shape, int rest, const leaf_scale *scale, beside also)
 {
     chunk_sums c[LOCKSTEP_MAX];
     UNROLL
@@ -234,8 +234,7 @@ INLINE void join_lanes(norma_statistic statistic, norma_partial *partial, const 
     }
 }
 
-INLINE void moments_reduce(norma_partial *partial, runs x, const leaf_shape *shape, const leaf_scale *scale,
-                           beside also)
+INLINE void moments_reduce(norma_partial *partial, runs x, const leaf_shape *shape, const leaf_scale *scale, beside also)
 {
     lane_sums s[LOCKSTEP_MAX] = {0};
     NO_UNROLL
@@ -332,8 +331,7 @@ NOINLINE norma_partial rescue(norma_statistic statistic, const real *x, const le
     return partial;
 }
 
-INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const real *x,
-                               const leaf_shape *shape)
+INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const real *x, const leaf_shape *shape)
 {
     if (RARELY(!(partial.m2 >= 1e-30 && partial.m2 <= (double)FLT_MAX))) {
         return rescue(statistic, x, shape, !(partial.m2 < 1e-30));
@@ -343,8 +341,7 @@ INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, 
 
 #else
 
-INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const real *x,
-                               const leaf_shape *shape)
+INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const real *x, const leaf_shape *shape)
 {
     (void)statistic, (void)x, (void)shape;
     return partial;
@@ -352,8 +349,7 @@ INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, 
 
 #endif
 
-INLINE void reduce_leaf(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape,
-                        beside also)
+INLINE void reduce_leaf(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape, beside also)
 {
     reduce_lanes(statistic, partial, x, shape, NULL, also);
     UNROLL

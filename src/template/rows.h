@@ -170,8 +170,8 @@ INLINE void normalize_rows(write_step step, const norma_rows_job *job, int64_t f
     }
 }
 
-INLINE void write_run(write_step step, const norma_affine *affine, const real *x, real *y, const real *scale,
-                      const real *shift, int64_t count)
+INLINE void write_run(write_step step, const norma_affine *affine, const real *x, real *y, const real *scale, const real *shift,
+                      int64_t count)
 {
     const row_affine row = row_affine_of(affine);
     const out_rows out = {x, y, 0, 0, scale, shift, 0};
@@ -221,16 +221,16 @@ INLINE norma_partial rows_reduce(norma_statistic statistic, const void *x, int64
 }
 
 #define DEFINE_ROWS_KERNEL(statistic, value)                                                                                   \
-    static void rows_##statistic##_normalize(const norma_rows_job *job, int64_t first, int64_t last)                                  \
+    static void rows_##statistic##_normalize(const norma_rows_job *job, int64_t first, int64_t last)                           \
     {                                                                                                                          \
         rows_normalize(value, job, first, last);                                                                               \
     }                                                                                                                          \
-    static norma_partial rows_##statistic##_reduce(const void *x, int64_t count)                                                      \
+    static norma_partial rows_##statistic##_reduce(const void *x, int64_t count)                                               \
     {                                                                                                                          \
         return rows_reduce(value, x, count);                                                                                   \
     }                                                                                                                          \
-    static void rows_##statistic##_apply(const norma_rows_job *job, const norma_affine *affine, const void *x, void *y,               \
-                                  const void *scale, const void *shift, int64_t count)                                         \
+    static void rows_##statistic##_apply(const norma_rows_job *job, const norma_affine *affine, const void *x, void *y,        \
+                                         const void *scale, const void *shift, int64_t count)                                  \
     {                                                                                                                          \
         rows_apply(value, job, affine, x, y, scale, shift, count);                                                             \
     }                                                                                                                          \

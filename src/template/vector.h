@@ -18,7 +18,7 @@
  * and for both types simd_prefetch, simd_prefetch_once (for what is read once and soon) and simd_fence (after stream).
  *
  * The canonical reduction has a virtual width of 64 bytes on every ISA: 16 f32 or 8 f64 lanes, made of NORMA_PARTS native
- * vectors. Element i of a run belongs to lane i mod NORMA_LANES. Lanes never mix before sum(), so that an ISA with narrow
+ * vectors. Element i of a run belongs to lane i mod NORMA_LANES. Lanes never mix before sum_lanes(), so that an ISA with narrow
  * vectors may work on one part after the other.
  */
 #ifndef NORMA_VECTOR_H
@@ -70,6 +70,18 @@ enum {
 #define UNROLL _Pragma("GCC unroll 8")
 #define NO_UNROLL _Pragma("GCC unroll 1")
 #define RARELY(condition) __builtin_expect(!!(condition), 0)
+
+#if NORMA_DTYPE_IS == NORMA_IS_f32
+#define REAL_MAX FLT_MAX
+#else
+#define REAL_MAX DBL_MAX
+#endif
+
+/* A factor in the type of x. One beyond its range stays finite: times the 0 of a constant row it must give 0. */
+INLINE real real_factor(double factor)
+{
+    return factor > (double)REAL_MAX ? REAL_MAX : (real)factor;
+}
 
 /* How many of the lanes [part * WIDTH, (part + 1) * WIDTH) lie below count. */
 INLINE int lanes_in_part(int count, int part)

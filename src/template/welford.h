@@ -65,8 +65,7 @@ INLINE moments moments_open(vec first, vec sum, vec squares, real share)
 
 INLINE moments moments_first_of(moments a, moments b, int count)
 {
-    const moments m = {V(first_of)(a.high, b.high, count), V(first_of)(a.low, b.low, count),
-                       V(first_of)(a.m2, b.m2, count)};
+    const moments m = {V(first_of)(a.high, b.high, count), V(first_of)(a.low, b.low, count), V(first_of)(a.m2, b.m2, count)};
     return m;
 }
 

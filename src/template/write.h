@@ -46,7 +46,7 @@ typedef struct row_vectors {
 INLINE row_affine row_affine_of(const norma_affine *affine)
 {
     const real center = (real)affine->mean;
-    const row_affine row = {center, (real)(affine->mean - (double)center), (real)affine->factor};
+    const row_affine row = {center, (real)(affine->mean - (double)center), real_factor(affine->factor)};
     return row;
 }
 

@@ -10,10 +10,10 @@ norma_normalizer direct_normalizer(const norma_desc *desc)
         length *= desc->axes >> k & 1 ? (double)desc->shape[k] : 1;
     }
     const norma_normalizer normalizer = {
-        .statistic = desc->op == NORMA_RMS_NORM                   ? NORMA_SQUARES
-                     : desc->op == NORMA_LP_NORM && desc->p == 1  ? NORMA_MAGNITUDES
-                     : desc->op == NORMA_LP_NORM                  ? NORMA_SQUARES
-                                                                  : NORMA_MOMENTS,
+        .statistic = desc->op == NORMA_RMS_NORM                  ? NORMA_SQUARES
+                     : desc->op == NORMA_LP_NORM && desc->p == 1 ? NORMA_MAGNITUDES
+                     : desc->op == NORMA_LP_NORM                 ? NORMA_SQUARES
+                                                                 : NORMA_MOMENTS,
         .epsilon_mode = desc->epsilon_mode,
         .saved = desc->saved,
         .one_plus_scale = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ONE_PLUS_SCALE,

@@ -68,3 +68,16 @@ void isa_run_serial(trial *t, norma_isa isa)
     isa_run(t, context);
     norma_context_destroy(context);
 }
+
+void isa_check_each(trial *t)
+{
+    const trial_spot spot = {GUARD_END, 0, false};
+    for (norma_isa isa = isa_next(0); isa; isa = isa_next(isa)) {
+        suite_case("%s %s on %s, %lld sets of %lld, N(%g, %g), epsilon %g", norma_op_name(t->desc.op),
+                   norma_dtype_name(t->desc.dtype), norma_isa_name(isa), (long long)t->want->sets, (long long)t->want->length,
+                   t->inputs.offset, t->inputs.spread, t->desc.epsilon);
+        trial_place(t, spot);
+        isa_run_serial(t, isa);
+        trial_check(t, trial_tolerance(t));
+    }
+}

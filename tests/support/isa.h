@@ -7,7 +7,7 @@
 /* The compiler's own run-time detection, operating system included. */
 bool isa_on_cpu(norma_isa isa);
 
-/* The instruction sets of this machine: the one after `isa`, or 0. for (norma_isa isa = isa_next(0); isa; isa = isa_next(isa)) */
+/* The instruction sets of this machine, lowest first: the one after `isa`, or 0; isa_next(0) is the first. */
 norma_isa isa_next(norma_isa isa);
 
 /* Whether its kernels promise the same bits as all others that do: all with fused multiply-add. */
@@ -21,5 +21,8 @@ void isa_run(trial *t, norma_context *context);
 
 /* The same, on a serial context of that instruction set. */
 void isa_run_serial(trial *t, norma_isa isa);
+
+/* Runs the trial serially on each instruction set, as near to the guard pages' ends as can be, and checks each. */
+void isa_check_each(trial *t);
 
 #endif

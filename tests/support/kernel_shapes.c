@@ -18,8 +18,8 @@ const size_t shape_lengths_count = ALL_UP_TO + (SUITE_QUICK ? 7 : 10);
 static const int64_t few_rows[] = {1, 2, 3, 5, 16, 17, 33};
 static const int64_t few_columns[] = {1, 3, 17, 40};
 static const shape_matrix larger[] = {
-    {511, 9},  {512, 9},   {513, 9},    {1025, 20}, {2000, 33}, {96, 511},
-    {96, 512}, {96, 513},  {7, 1030},   {65, 784},  {768, 49},  {64, 3136},
+    {511, 9},  {512, 9},  {513, 9},  {1025, 20}, {2000, 33}, {96, 511},
+    {96, 512}, {96, 513}, {7, 1030}, {65, 784},  {768, 49},  {64, 3136},
 };
 enum {
     CHUNKS_UP_TO = SUITE_QUICK ? 40 : 100, /* chunks have 16 rows */

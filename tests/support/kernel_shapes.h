@@ -24,7 +24,7 @@ extern const size_t shape_matrices_count;
 norma_desc shape_of_rows(const norma_kernel_entry *entry, int64_t rows, int64_t length, int64_t mix, int64_t choice);
 norma_desc shape_of_fibers(const norma_kernel_entry *entry, shape_matrix matrix, int64_t choice);
 
-/* Which of the tensors that the op takes there are, by turns; shape_variants() turns show all combinations of scale and shift. */
+/* Which of the op's tensors there are, by turns; shape_variants() turns show all combinations of scale and shift. */
 trial_inputs shape_inputs(const norma_desc *desc, int64_t turn);
 int shape_variants(const norma_desc *desc);
 

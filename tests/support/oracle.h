@@ -15,10 +15,10 @@ typedef struct oracle {
     int64_t sets;
     int64_t length; /* elements of a set */
     double *y;
-    double *mean;   /* one per set, as are the next two */
+    double *mean; /* one per set, as are the next two */
     double *rstd;
-    double *v;      /* see norma_epsilon_mode */
-    int64_t *x_at;  /* where the element lies in x, and in y */
+    double *v;     /* see norma_epsilon_mode */
+    int64_t *x_at; /* where the element lies in x, and in y */
     int64_t *y_at;
 } oracle;
 

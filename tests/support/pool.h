@@ -12,7 +12,7 @@ enum { POOL_TASKS_MAX = 4096 };
 typedef struct pool {
     int threads;
     uint64_t seed;
-    atomic_size_t calls;     /* of pool_parallel_for */
+    atomic_size_t calls;      /* of pool_parallel_for */
     atomic_size_t most_tasks; /* in one call */
 } pool;
 

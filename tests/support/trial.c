@@ -54,6 +54,14 @@ trial *trial_create(const norma_desc *desc, trial_inputs inputs, random_state *r
     return t;
 }
 
+trial *trial_of(norma_desc desc, bool scale, bool shift, double offset, double spread)
+{
+    const bool moments = desc.op != NORMA_LP_NORM && desc.op != NORMA_RMS_NORM;
+    const trial_inputs inputs = {scale, shift, moments, true, offset, spread};
+    random_state random = random_begin((uint64_t)desc.shape[0]);
+    return trial_create(&desc, inputs, &random);
+}
+
 void trial_destroy(trial *t)
 {
     if (t) {
@@ -134,8 +142,8 @@ static void check_surroundings(const trial *t)
     free(expected);
     check(!t->args.scale || same_bytes(t->args.scale, t->scale, (size_t)t->want->length * size));
     check(!t->args.shift || same_bytes(t->args.shift, t->shift, (size_t)t->want->length * size));
-    const void *placed[TENSORS] = {t->args.x,     t->spot.in_place ? NULL : t->args.y, t->args.scale, t->args.shift,
-                                   t->args.mean, t->args.rstd};
+    const void *placed[TENSORS] = {t->args.x,   t->spot.in_place ? NULL : t->args.y, t->args.scale, t->args.shift, t->args.mean,
+                                   t->args.rstd};
     for (int i = 0; i < TENSORS; i++) {
         if (placed[i] && !guard_intact(&t->guards[i])) {
             static const char *const names[TENSORS] = {"x", "y", "scale", "shift", "mean", "rstd"};

@@ -35,7 +35,7 @@ typedef struct trial {
     trial_spot spot;
     norma_args args; /* the tensors where trial_place() put them */
     oracle *want;
-    void *x;         /* what x, scale and shift hold before each run */
+    void *x; /* what x, scale and shift hold before each run */
     void *scale;
     void *shift;
     double scale_max; /* the largest magnitude in scale, 1 without */
@@ -46,6 +46,9 @@ typedef struct trial {
 
 /* Random x, scale around 1 and shift around 0. Gaps between the rows of x hold NaN: whoever reads them shows it. */
 trial *trial_create(const norma_desc *desc, trial_inputs inputs, random_state *random);
+
+/* The same with every output that the op has. */
+trial *trial_of(norma_desc desc, bool scale, bool shift, double offset, double spread);
 void trial_destroy(trial *t);
 
 /* Sets element i of a reduced set; then trial_expect() computes the oracle again. */
