@@ -111,13 +111,20 @@ static void layer_norm_size_1e_minus_30(void **state)
     layer_norm(NORMA_F32, 1, 1e-30, 1e-5, NAN);
 }
 
-/* Sizes at which squares leave the range of f32, from below and above, and sums of them do. */
-static void layer_norm_sizes_around_the_range_of_squares(void **state)
+/* Sizes at which squares leave the range of f32, from below and above, and sums of them do; as far as norma.h promises. */
+static void sizes_around_the_range_of_squares(void **state)
 {
     (void)state;
-    for (int exponent = -36; exponent <= 36; exponent++) {
-        const int64_t shape[] = {3, 777};
-        run_desc(norma_layer_norm_desc(2, shape, -1, NORMA_F32), 0, pow(10, exponent), 0, NAN);
+    const int64_t shape[] = {3, 777};
+    for (int exponent = -37; exponent <= 37; exponent++) {
+        const double size = pow(10, exponent);
+        run_desc(norma_layer_norm_desc(2, shape, -1, NORMA_F32), 0, size, 0, NAN);
+        run_desc(norma_rms_norm_desc(2, shape, -1, NORMA_F32), 0, size, 0, NAN);
+        run_desc(norma_channel_norm_desc(1, 777, 20, NORMA_NCHW, NORMA_F32), 0, size, 0, NAN);
+        const double wide = pow(10, exponent * 4);
+        run_desc(norma_layer_norm_desc(2, shape, -1, NORMA_F64), 0, wide, 0, NAN);
+        run_desc(norma_rms_norm_desc(2, shape, -1, NORMA_F64), 0, wide, 0, NAN);
+        run_desc(norma_channel_norm_desc(1, 777, 20, NORMA_NCHW, NORMA_F64), 0, wide, 0, NAN);
     }
 }
 
@@ -300,7 +307,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(layer_norm_any_element_1e4),
         cmocka_unit_test(layer_norm_size_1e30),
         cmocka_unit_test(layer_norm_size_1e_minus_30),
-        cmocka_unit_test(layer_norm_sizes_around_the_range_of_squares),
+        cmocka_unit_test(sizes_around_the_range_of_squares),
         cmocka_unit_test(layer_norm_f64_offsets),
         cmocka_unit_test(layer_norm_f64_first_element_1e4),
         cmocka_unit_test(layer_norm_scale_and_shift),

@@ -18,17 +18,21 @@ typedef struct subject {
 
 /* Every way a driver may ask for a kernel's work to be ordered. All must give the same bits. */
 static const norma_blocking rows_blockings[] = {
-    {.lockstep = 1, .group = 1, .strip = INT64_MAX},
-    {.lockstep = 2, .group = 2, .strip = INT64_MAX},
-    {.lockstep = 1, .group = 4, .strip = INT64_MAX},
-    {.lockstep = 2, .group = 4, .strip = 64},
-    {.lockstep = 1, .group = 3, .strip = 17},
-    {.lockstep = 2, .group = NORMA_GROUP_MAX, .strip = 48},
-    {.lockstep = 1, .group = NORMA_GROUP_MAX, .strip = 1024},
-    {.lockstep = 1, .group = 1, .strip = INT64_MAX, .stream = true},
-    {.lockstep = 2, .group = 2, .strip = INT64_MAX, .stream = true},
-    {.lockstep = 1, .group = 8, .strip = 1024, .stream = true},
-    {.lockstep = 2, .group = 6, .strip = 33, .stream = true},
+    {.lockstep = 1, .group = 1},
+    {.lockstep = 2, .group = 2},
+    {.lockstep = 1, .group = 4},
+    {.lockstep = 2, .group = 4, .ahead = 4096},
+    {.lockstep = 2, .group = 3},
+    {.lockstep = 1, .group = NORMA_GROUP_MAX, .ahead = 64},
+    {.lockstep = 2, .group = NORMA_GROUP_MAX},
+    {.lockstep = 1, .group = 1, .stream = true},
+    {.lockstep = 1, .group = 8, .ahead = 1024, .stream = true},
+    {.lockstep = 2, .group = 5, .stream = true},
+    {.lockstep = 1, .group = 1, .beside = true, .strip = 17, .stream = true},
+    {.lockstep = 1, .group = 3, .beside = true, .strip = 33, .stream = true},
+    {.lockstep = 1, .group = 8, .beside = true, .strip = 512, .ahead = 2048, .stream = true},
+    {.lockstep = 1, .group = NORMA_GROUP_MAX, .beside = true, .strip = 48, .stream = true},
+    {.lockstep = 1, .group = 2, .beside = true, .strip = INT64_MAX, .stream = true},
 };
 
 static const norma_blocking fibers_blockings[] = {
@@ -56,10 +60,10 @@ static void describe_case(const trial *t, const norma_blocking *blocking)
 {
     suite_case(
         "length %lld, sets %lld, strides %lld %lld, %s guard, distance %d, in place %d, scale %d, shift %d, lockstep %d, "
-        "group %d, strip %lld, stream %d",
+        "group %d, beside %d, strip %lld, stream %d",
         (long long)t->want->length, (long long)t->want->sets, (long long)t->desc.x_row_stride, (long long)t->desc.y_row_stride,
         t->spot.side == GUARD_START ? "start" : "end", t->spot.distance, t->spot.in_place, t->inputs.scale, t->inputs.shift,
-        blocking->lockstep, blocking->group, (long long)blocking->strip, blocking->stream);
+        blocking->lockstep, blocking->group, blocking->beside, (long long)blocking->strip, blocking->stream);
 }
 
 /* Runs one trial at each distance from either guard page, in place and not, while the blockings take turns. */

@@ -286,6 +286,66 @@ static void one_row_of_8193_over_threads(void **state)
     check_long_rows(1, 8192 * 8 + 4096);
 }
 
+/* A batch beyond the caches is written in other ways. Its sets are those of one small problem, over and over. */
+static void check_large(norma_desc large, int64_t copies, norma_isa isa, int threads)
+{
+    norma_desc small = large;
+    small.shape[0] = large.shape[0] / copies;
+    const norma_dtype dtype = small.dtype;
+    const bool affine = small.op != NORMA_LP_NORM;
+    random_state random = random_begin(8);
+    const trial_inputs inputs = {.scale = affine, .shift = affine, .mean = affine, .rstd = true, .offset = 2, .spread = 1};
+    trial *t = trial_create(&small, inputs, &random);
+    trial_place(t, plain_spot);
+    isa_run_serial(t, isa);
+    const int64_t sets = t->want->sets, extent = t->x_extent;
+    const size_t x_bytes = (size_t)extent * element_size(dtype), saved_bytes = (size_t)sets * element_size(dtype);
+    char *x = suite_alloc((size_t)copies, x_bytes), *y = suite_alloc((size_t)copies, x_bytes);
+    char *mean = suite_alloc((size_t)copies, saved_bytes), *rstd = suite_alloc((size_t)copies, saved_bytes);
+    for (int64_t copy = 0; copy < copies; copy++) {
+        memcpy(x + (size_t)copy * x_bytes, t->x, x_bytes);
+    }
+    norma_args args = t->args;
+    args.x = x, args.y = y, args.mean = affine ? mean : NULL, args.rstd = rstd;
+    norma_context *context = isa_context(isa, threads, NULL, NULL);
+    norma_plan *plan;
+    check_success(norma_plan_create(&plan, context, &large));
+    for (int in_place = 0; in_place < 2; in_place++) {
+        args.y = in_place ? x : y;
+        check_success(norma_run(plan, &args));
+        for (int64_t copy = 0; copy < copies; copy++) {
+            check(memcmp((char *)args.y + (size_t)copy * x_bytes, t->args.y, x_bytes) == 0);
+            check(memcmp(rstd + (size_t)copy * saved_bytes, t->args.rstd, saved_bytes) == 0);
+            check(!affine || memcmp(mean + (size_t)copy * saved_bytes, t->args.mean, saved_bytes) == 0);
+        }
+    }
+    norma_plan_destroy(plan);
+    norma_context_destroy(context);
+    free(x), free(y), free(mean), free(rstd);
+    trial_destroy(t);
+}
+
+static void a_batch_beyond_the_caches(void **state)
+{
+    (void)state;
+    norma_cpu_info cpu = {.struct_size = sizeof cpu};
+    check_success(norma_get_cpu_info(&cpu));
+    const int64_t l3 = cpu.l3_size > cpu.l2_size ? cpu.l3_size : cpu.l2_size;
+    const int64_t elements = SUITE_QUICK || l3 < 1 << 20 ? 1 << 20 : l3 > 1 << 28 ? 1 << 26 : l3 / 4; /* x of the size of L3 */
+    for (norma_isa isa = isa_next(0); isa; isa = isa_next(isa)) {
+        for (int kind = 0; kind < 5; kind++) {
+            static const int64_t sizes[][3] = {{5, 300, 1}, {7, 1025, 1}, {3, 9000, 1}, {2, 96, 515}, {2, 96, 3136}};
+            const int64_t *size = sizes[kind], copies = elements / (size[0] * size[1] * size[2]);
+            const int64_t shape[] = {size[0] * copies, size[1], size[2]};
+            const norma_desc desc = kind == 3  ? norma_lp_norm_desc(3, shape, 1, 2, NORMA_F32)
+                                    : kind > 3 ? norma_channel_norm_desc(shape[0], size[1], size[2], NORMA_NCHW, NORMA_F32)
+                                               : norma_layer_norm_desc(2, shape, -1, NORMA_F32);
+            suite_case("%lld sets of %lld on %s", (long long)shape[0], (long long)size[1], norma_isa_name(isa));
+            check_large(desc, copies, isa, kind % 2 ? 3 : 1);
+        }
+    }
+}
+
 static void a_plan_run_again(void **state)
 {
     (void)state;
@@ -325,6 +385,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(one_row_of_a_million_over_threads),
         cmocka_unit_test(three_rows_of_200000_over_threads),
         cmocka_unit_test(one_row_of_8193_over_threads),
+        cmocka_unit_test(a_batch_beyond_the_caches),
         cmocka_unit_test(a_plan_run_again),
     };
     return suite_main("sameness", tests, COUNT_OF(tests), argc, argv);
