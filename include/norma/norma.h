@@ -320,10 +320,10 @@ typedef struct norma_args {
     void *pool; /* goes before the context's pool for this run when not NULL */
 } norma_args;
 
-/* Computes y. Allocates nothing, takes no lock, does no I/O (OpenMP may do so when it starts its threads on a
- * first run, and ends the process where the system refuses them). Returns NORMA_INVALID_ARGUMENT for a NULL plan or tensor, a
- * tensor the op does not take, a pointer that is not aligned to its element, or y overlapping x without being x; nothing is
- * written then. */
+/* Computes y. Allocates nothing, takes no lock, does no I/O. (OpenMP may do so when it starts its
+ * threads on a first run, LLVM's on every run, and ends the process where the system refuses them.) Returns
+ * NORMA_INVALID_ARGUMENT for a NULL plan or tensor, a tensor the op does not take, a pointer that is not aligned to its
+ * element, or y overlapping x without being x; nothing is written then. */
 NORMA_API norma_status norma_run(const norma_plan *plan, const norma_args *args);
 
 /* Writes what the plan settled on as one line of text into buffer, always terminated when size > 0, and returns
