@@ -86,7 +86,7 @@ bench_ready bench_unfused_prepare(void **state, const bench_path *path, const be
     s->threads = bench_threads_worth(problem, threads);
     s->passes = problem->element_size == sizeof(double) ? passes->f64 : passes->f32;
     s->normalizer = normalizer_of(problem);
-    const norma_blocking blocking = {.lockstep = 1, .group = 1, .strip = problem->sets.length, .threads = 1};
+    const norma_blocking blocking = {.strip = problem->sets.length, .threads = 1};
     s->blocking = blocking;
     s->job.normalizer = &s->normalizer;
     s->job.blocking = &s->blocking;

@@ -13,12 +13,18 @@
 
 typedef enum norma_geometry { NORMA_ROWS, NORMA_PLANES, NORMA_FIBERS } norma_geometry;
 
+/* How rows take turns at being reduced and written. */
+typedef enum norma_rows_order {
+    NORMA_PAIRS,   /* pairs of rows are reduced while the pairs before are written, in turn */
+    NORMA_ABREAST, /* a row is written beside the reduction of the next, vector by vector */
+    NORMA_GROUPS   /* a group of rows is written beside the reduction of the next, strip by strip, past the caches */
+} norma_rows_order;
+
 /* A knob may change which loop runs and in what order, never the reduction tree: results keep their bits. */
 typedef struct norma_blocking {
-    int lockstep;  /* rows: reduced, and written, side by side: 1 or 2 */
-    int group;     /* rows: reduced before they are written, at most NORMA_GROUP_MAX */
-    bool beside;   /* rows: write a group beside the reduction of the next */
-    int64_t strip; /* rows, beside: elements of each row of a group written in turn, so that their scale and shift stay near;
+    norma_rows_order order;
+    int group;     /* rows: how many take a turn, at most NORMA_GROUP_MAX; in pairs an even number */
+    int64_t strip; /* rows, in groups: elements of each row of a group written in turn, so that their scale and shift stay near;
                       fibers: columns reduced before they are written, at most NORMA_STRIP_MAX */
     int64_t ahead; /* rows: elements that x is prefetched ahead */
     bool stream;   /* write y past the caches */
@@ -26,7 +32,7 @@ typedef struct norma_blocking {
 } norma_blocking;
 
 /* These bound the kernels' stack. */
-#define NORMA_GROUP_MAX 16
+#define NORMA_GROUP_MAX 8
 #define NORMA_STRIP_MAX 512
 
 /* One axis of a tensor: how many steps, and elements per step in x and in y. */

@@ -18,21 +18,19 @@ typedef struct subject {
 
 /* Every way a driver may ask for a kernel's work to be ordered. All must give the same bits. */
 static const norma_blocking rows_blockings[] = {
-    {.lockstep = 1, .group = 1},
-    {.lockstep = 2, .group = 2},
-    {.lockstep = 1, .group = 4},
-    {.lockstep = 2, .group = 4, .ahead = 4096},
-    {.lockstep = 2, .group = 3},
-    {.lockstep = 1, .group = NORMA_GROUP_MAX, .ahead = 64},
-    {.lockstep = 2, .group = NORMA_GROUP_MAX},
-    {.lockstep = 1, .group = 1, .stream = true},
-    {.lockstep = 1, .group = 8, .ahead = 1024, .stream = true},
-    {.lockstep = 2, .group = 5, .stream = true},
-    {.lockstep = 1, .group = 1, .beside = true, .strip = 17, .stream = true},
-    {.lockstep = 1, .group = 3, .beside = true, .strip = 33, .stream = true},
-    {.lockstep = 1, .group = 8, .beside = true, .strip = 512, .ahead = 2048, .stream = true},
-    {.lockstep = 1, .group = NORMA_GROUP_MAX, .beside = true, .strip = 48, .stream = true},
-    {.lockstep = 1, .group = 2, .beside = true, .strip = INT64_MAX, .stream = true},
+    {.order = NORMA_PAIRS, .group = 2},
+    {.order = NORMA_PAIRS, .group = 2, .ahead = 64},
+    {.order = NORMA_PAIRS, .group = 4, .ahead = 4096},
+    {.order = NORMA_PAIRS, .group = NORMA_GROUP_MAX},
+    {.order = NORMA_ABREAST},
+    {.order = NORMA_ABREAST, .ahead = 512},
+    {.order = NORMA_PAIRS, .group = 2, .stream = true},
+    {.order = NORMA_PAIRS, .group = 6, .ahead = 1024, .stream = true},
+    {.order = NORMA_GROUPS, .group = 1, .strip = 17, .stream = true},
+    {.order = NORMA_GROUPS, .group = 3, .strip = 33, .stream = true},
+    {.order = NORMA_GROUPS, .group = 5, .strip = 512, .ahead = 2048, .stream = true},
+    {.order = NORMA_GROUPS, .group = NORMA_GROUP_MAX, .strip = 48, .stream = true},
+    {.order = NORMA_GROUPS, .group = 2, .strip = INT64_MAX, .stream = true},
 };
 
 static const norma_blocking fibers_blockings[] = {
@@ -58,12 +56,12 @@ static size_t blocking_count(const norma_kernel_entry *entry)
 
 static void describe_case(const trial *t, const norma_blocking *blocking)
 {
-    suite_case(
-        "length %lld, sets %lld, strides %lld %lld, %s guard, distance %d, in place %d, scale %d, shift %d, lockstep %d, "
-        "group %d, beside %d, strip %lld, stream %d",
-        (long long)t->want->length, (long long)t->want->sets, (long long)t->desc.x_row_stride, (long long)t->desc.y_row_stride,
-        t->spot.side == GUARD_START ? "start" : "end", t->spot.distance, t->spot.in_place, t->inputs.scale, t->inputs.shift,
-        blocking->lockstep, blocking->group, blocking->beside, (long long)blocking->strip, blocking->stream);
+    suite_case("length %lld, sets %lld, strides %lld %lld, %s guard, distance %d, in place %d, scale %d, shift %d, order %d, "
+               "group %d, strip %lld, ahead %lld, stream %d",
+               (long long)t->want->length, (long long)t->want->sets, (long long)t->desc.x_row_stride,
+               (long long)t->desc.y_row_stride, t->spot.side == GUARD_START ? "start" : "end", t->spot.distance,
+               t->spot.in_place, t->inputs.scale, t->inputs.shift, blocking->order, blocking->group, (long long)blocking->strip,
+               (long long)blocking->ahead, blocking->stream);
 }
 
 /* Runs one trial at each distance from either guard page, in place and not, while the blockings take turns. */

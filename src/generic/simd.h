@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define NORMA_ISA_NAME generic
+#define NORMA_REGISTERS 16
 
 /* gcc drops calls of a function that only prefetches, unless there is none to drop. */
 static inline __attribute__((always_inline)) void simd_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }

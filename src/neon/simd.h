@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define NORMA_ISA_NAME neon
+#define NORMA_REGISTERS 32
 
 /* gcc drops calls of a function that only prefetches, unless there is none to drop. */
 static inline __attribute__((always_inline)) void simd_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }

@@ -1,9 +1,10 @@
 /*
- * Writing a group of rows beside the reduction of the next, a few vectors at a time.
+ * Writing rows beside the reduction of the next, a few vectors at a time.
  *
- * Beyond the caches a row costs what memory takes to read it and to write it. Both go on at once only while their
- * instructions stand next to each other, so the loops of template/reduce.h call beside_advance() as they go. The group
- * is written strip by strip, each row's part in turn, so that the strip's scale and shift stay in L1.
+ * Beyond L2 a row costs what it takes to read it and to write it. Both go on at once only while their instructions stand
+ * next to each other, so the loops of template/reduce.h call beside_advance() as they go. It writes either the row before,
+ * at the same pace (abreast), or a group of rows strip by strip, each row's part in turn, so that the strip's scale and
+ * shift stay in L1 (template/rows.h says which when).
  */
 #ifndef NORMA_BESIDE_H
 #define NORMA_BESIDE_H
@@ -28,13 +29,21 @@ typedef struct group_writer {
     row_vectors vectors;
 } group_writer;
 
-/* What a reduction has beside it; no writer, nothing. The step is kept apart so that it stays a constant. */
+/* One row, written at the pace of reduction. */
+typedef struct row_writer {
+    out_rows row;
+    row_vectors vectors;
+} row_writer;
+
+/* What a reduction has beside it, if anything. The step is kept apart so that it stays a constant. */
 typedef struct beside {
     write_step step;
-    group_writer *writer;
+    group_writer *group;
+    const row_writer *row;
+    int64_t at; /* element of the row that is written beside element 0 of this part of the reduction */
 } beside;
 
-static const beside nothing_beside = {{.lockstep = 1}, NULL};
+static const beside nothing_beside = {{.lockstep = 1}, NULL, NULL, 0};
 
 INLINE void group_writer_enter(write_step step, group_writer *w)
 {
@@ -71,31 +80,49 @@ NOINLINE bool group_writer_next(write_step step, group_writer *w)
     return true;
 }
 
-/* About ADVANCE vectors more. */
-INLINE void beside_advance(beside b)
+INLINE void group_advance(write_step step, group_writer *w)
 {
-    group_writer *w = b.writer;
-    if (!w) {
-        return;
-    }
     UNROLL
     for (int k = 0; k < ADVANCE; k += NORMA_PARTS) {
         simd_prefetch(w->fetch + k * NORMA_WIDTH);
     }
     w->fetch += ADVANCE * NORMA_WIDTH;
     if (RARELY(w->at + ADVANCE * NORMA_WIDTH > w->end)) {
-        group_writer_next(b.step, w);
+        group_writer_next(step, w);
     }
     if (w->at + ADVANCE * NORMA_WIDTH <= w->end) {
-        write_vectors(b.step, &w->now, &w->vectors, w->at, ADVANCE);
+        write_vectors(step, &w->now, &w->vectors, w->at, ADVANCE);
         w->at += ADVANCE * NORMA_WIDTH;
     }
 }
 
-/* All that is left. */
+/* About ADVANCE vectors more: those that the reduction has just read are its part's from the i-th. */
+INLINE void beside_advance(beside b, int64_t i)
+{
+    if (b.group) {
+        group_advance(b.step, b.group);
+    } else if (b.row) {
+        write_vectors(b.step, &b.row->row, &b.row->vectors, b.at + i * NORMA_WIDTH, ADVANCE);
+    }
+}
+
+/* For part `part` of a leaf of `vectors` vectors: the parts of a row, one after the other, write it from end to end. */
+INLINE beside beside_part(beside b, int part, int64_t vectors)
+{
+    b.at = part * (vectors / ADVANCE * ADVANCE) * NORMA_WIDTH;
+    return b;
+}
+
+/* Elements of the row that have been written when the reduction of a leaf of `vectors` vectors ends. */
+INLINE int64_t beside_done(int64_t vectors)
+{
+    return vectors / ADVANCE * ADVANCE * NORMA_LANES;
+}
+
+/* All that is left of a group. */
 INLINE void beside_finish(beside b)
 {
-    group_writer *w = b.writer;
+    group_writer *w = b.group;
     do {
         NO_UNROLL
         for (; w->at + ADVANCE * NORMA_WIDTH <= w->end; w->at += ADVANCE * NORMA_WIDTH) {

@@ -83,7 +83,7 @@ INLINE void chunk_of_part(chunk_sums *c, const moments *m, runs x, int64_t first
                 chunk_add(&c[r], k, scaled(V(load)(x.x + r * x.stride + (i + k) * NORMA_LANES), scale), m[r].high);
             }
         }
-        beside_advance(also);
+        beside_advance(also, i);
     }
     UNROLL
     for (int k = 0; k < CHAINS - 1; k++) {
@@ -234,21 +234,19 @@ INLINE void join_lanes(norma_statistic statistic, norma_partial *partial, const 
     }
 }
 
-INLINE void moments_reduce(norma_partial *partial, runs x, const leaf_shape *shape, const leaf_scale *scale, beside also)
+INLINE void moments_lanes(lane_sums *s, runs x, const leaf_shape *shape, const leaf_scale *scale, beside also)
 {
-    lane_sums s[LOCKSTEP_MAX] = {0};
     NO_UNROLL
     for (int p = 0; p < NORMA_PARTS; p++) {
         const int rest = lanes_in_part(shape->rest, p);
         const runs part = {x.x + (shape->vectors || rest ? p * NORMA_WIDTH : 0), x.stride, x.rows};
         moments m[LOCKSTEP_MAX];
-        moments_of_part(m, part, shape, rest, scale, also);
+        moments_of_part(m, part, shape, rest, scale, beside_part(also, p, shape->vectors));
         UNROLL
         for (int r = 0; r < x.rows; r++) {
             lane_sums_of_moments(&s[r], p, m[r], shape);
         }
     }
-    join_lanes(NORMA_MOMENTS, partial, s, x.rows, shape);
 }
 
 INLINE vec power(norma_statistic statistic, vec x, vec sum)
@@ -256,15 +254,15 @@ INLINE vec power(norma_statistic statistic, vec x, vec sum)
     return statistic == NORMA_SQUARES ? V(fma)(x, x, sum) : V(add)(sum, V(abs)(x));
 }
 
-INLINE void powers_reduce(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape,
-                          const leaf_scale *scale, beside also)
+INLINE void powers_lanes(norma_statistic statistic, lane_sums *s, runs x, const leaf_shape *shape, const leaf_scale *scale,
+                         beside also)
 {
     const int64_t vectors = shape->vectors;
-    lane_sums s[LOCKSTEP_MAX];
     NO_UNROLL
     for (int p = 0; p < NORMA_PARTS; p++) {
         const int rest = lanes_in_part(shape->rest, p);
         const real *part = x.x + (vectors || rest ? p * NORMA_WIDTH : 0);
+        const beside now = beside_part(also, p, vectors);
         vec sum[LOCKSTEP_MAX][CHAINS];
         UNROLL
         for (int r = 0; r < x.rows; r++) {
@@ -283,7 +281,7 @@ INLINE void powers_reduce(norma_statistic statistic, norma_partial *partial, run
                     sum[r][k] = power(statistic, v, sum[r][k]);
                 }
             }
-            beside_advance(also);
+            beside_advance(now, i);
         }
         UNROLL
         for (int k = 0; k < CHAINS; k++) {
@@ -301,16 +299,16 @@ INLINE void powers_reduce(norma_statistic statistic, norma_partial *partial, run
             s[r].u[p] = sum_of_chains(sum[r]);
         }
     }
-    join_lanes(statistic, partial, s, x.rows, shape);
 }
 
-INLINE void reduce_lanes(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape,
-                         const leaf_scale *scale, beside also)
+/* A leaf, lane by lane. */
+INLINE void reduce_lanes(norma_statistic statistic, lane_sums *s, runs x, const leaf_shape *shape, const leaf_scale *scale,
+                         beside also)
 {
     if (statistic == NORMA_MOMENTS) {
-        moments_reduce(partial, x, shape, scale, also);
+        moments_lanes(s, x, shape, scale, also);
     } else {
-        powers_reduce(statistic, partial, x, shape, scale, also);
+        powers_lanes(statistic, s, x, shape, scale, also);
     }
 }
 
@@ -324,8 +322,10 @@ NOINLINE norma_partial rescue(norma_statistic statistic, const real *x, const le
     const leaf_scale scale = {large ? 0x1p-96f : 1, centered ? x[0] : 0, large ? 1 : 0x1p96f};
     const double inverse = large ? 0x1p96 : 0x1p-96;
     const runs run = {x, 0, 1};
+    lane_sums lanes = {0};
     norma_partial partial;
-    reduce_lanes(statistic, &partial, run, shape, &scale, nothing_beside);
+    reduce_lanes(statistic, &lanes, run, shape, &scale, nothing_beside);
+    join_lanes(statistic, &partial, &lanes, 1, shape);
     partial.mean = partial.mean * inverse + (double)scale.origin;
     partial.m2 *= statistic == NORMA_MAGNITUDES ? inverse : inverse * inverse;
     return partial;
@@ -349,9 +349,11 @@ INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, 
 
 #endif
 
-INLINE void reduce_leaf(norma_statistic statistic, norma_partial *partial, runs x, const leaf_shape *shape, beside also)
+/* The lanes of x.rows leaves join. */
+INLINE void join_leaf(norma_statistic statistic, norma_partial *partial, const lane_sums *lanes, runs x,
+                      const leaf_shape *shape)
 {
-    reduce_lanes(statistic, partial, x, shape, NULL, also);
+    join_lanes(statistic, partial, lanes, x.rows, shape);
     UNROLL
     for (int r = 0; r < x.rows; r++) {
         partial[r] = in_range(statistic, partial[r], x.x + r * x.stride, shape);
@@ -365,8 +367,10 @@ INLINE norma_partial reduce_leaves(norma_statistic statistic, const real *x, int
     for (int64_t done = 0; done < count; done += NORMA_RUN_LEAF) {
         const leaf_shape shape = leaf_shape_of(count - done < NORMA_RUN_LEAF ? count - done : NORMA_RUN_LEAF);
         const runs leaf = {x + done, 0, 1};
+        lane_sums lanes = {0};
         norma_partial part;
-        reduce_leaf(statistic, &part, leaf, &shape, also);
+        reduce_lanes(statistic, &lanes, leaf, &shape, NULL, also);
+        join_leaf(statistic, &part, &lanes, leaf, &shape);
         partial = done ? norma_partial_merge(partial, part) : part;
     }
     return partial;

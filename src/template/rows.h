@@ -4,10 +4,12 @@
  * Parameters, see template/vector.h: NORMA_DTYPE, and the ISA's simd.h. Defines norma_rows_<statistic>_<dtype>_<isa> for
  * every statistic.
  *
- * Rows go in groups. A group is reduced, then written, two rows at a time: they hide the latency of a row's end (sums across
- * lanes, root, divide) behind each other, and share what is loaded of scale and shift. Rereading a group stops the
- * hardware's prefetching, so writing it prefetches what comes next. Wide rows beyond the caches are written beside the
- * reduction of the next group instead (template/beside.h).
+ * A row's end (sums across lanes, root, divide) is a long chain of dependent steps; rereading a row stops the hardware's
+ * prefetching; and memory wants reading and writing at once. Which of these weighs most depends on where the tensor lies and
+ * how wide its rows are, so there are three orders (norma_rows_order), all with the same bits. Rows go
+ *   - in pairs, one being written while the next goes through the stages of its end;
+ *   - abreast, each written beside the reduction of the next;
+ *   - in groups, each written beside the reduction of the next, strip by strip.
  */
 #include "template/reduce.h"
 
@@ -18,25 +20,7 @@ INLINE void store_statistic(void *out, int64_t index, double value)
     }
 }
 
-/* Reduces rows [row, row + count), where they are one leaf lockstep by lockstep. */
-INLINE void reduce_group(norma_statistic statistic, const norma_rows_job *job, const leaf_shape *shape, int64_t row, int count,
-                         norma_partial *partial)
-{
-    runs x = {(const real *)job->x + row * job->x_stride, job->x_stride, 2};
-    int r = 0;
-    if (job->blocking->lockstep == 2 && job->length <= NORMA_RUN_LEAF) {
-        NO_UNROLL
-        for (; r + 2 <= count; r += 2, x.x += 2 * x.stride) {
-            reduce_leaf(statistic, partial + r, x, shape, nothing_beside);
-        }
-    }
-    NO_UNROLL
-    for (; r < count; r++, x.x += x.stride) {
-        partial[r] = reduce_leaves(statistic, x.x, job->length, nothing_beside);
-    }
-}
-
-/* What writing a row takes, and what the caller asked to keep. Not inlined: compilers vectorize the loop below at any cost. */
+/* What writing a row takes, and what the caller asked to keep. */
 NOINLINE void finish_row(const norma_rows_job *job, int64_t row, const norma_partial *partial, row_affine *affine)
 {
     const norma_affine whole = norma_normalizer_affine(job->normalizer, partial);
@@ -45,33 +29,52 @@ NOINLINE void finish_row(const norma_rows_job *job, int64_t row, const norma_par
     store_statistic(job->saved, row, norma_normalizer_saved(job->normalizer, partial, whole.factor));
 }
 
-/* Root and divide of several rows overlap here; in the loops that reduce they would not. */
-INLINE void finish_group(const norma_rows_job *job, int64_t row, int count, const norma_partial *partial, row_affine *affine)
+/*
+ * Two rows on their way to being written. What follows a row's last element (sums across lanes, root, divide) is a long chain
+ * of dependent steps, and a core that retires in order runs out of room for other work behind it. So it is done in stages
+ * (reduce, join, finish), each well apart from the next, with writing in between.
+ */
+typedef struct row_pair {
+    lane_sums lanes[2];
+    norma_partial partial[2];
+    row_affine affine[2];
+} row_pair;
+
+INLINE runs runs_from(const norma_rows_job *job, int64_t row, int count)
 {
-    for (int r = 0; r < count; r++) {
-        finish_row(job, row + r, &partial[r], &affine[r]);
+    const runs x = {(const real *)job->x + row * job->x_stride, job->x_stride, count};
+    return x;
+}
+
+/* What is read from memory is best read in order. */
+INLINE void reduce_pair(write_step step, const norma_rows_job *job, const leaf_shape *shape, int64_t row, row_pair *pair)
+{
+    const int lockstep = step.stream ? 1 : LOCKSTEP;
+    NO_UNROLL
+    for (int r = 0; r < 2; r += lockstep) {
+        reduce_lanes(step.statistic, &pair->lanes[r], runs_from(job, row + r, lockstep), shape, NULL, nothing_beside);
     }
 }
 
-/* One copy of each serves every step. */
-NOINLINE void reduce_group_of(norma_statistic statistic, const norma_rows_job *job, const leaf_shape *shape, int64_t row,
-                              int count, row_affine *affine)
+INLINE void join_pair(norma_statistic statistic, const norma_rows_job *job, const leaf_shape *shape, int64_t row,
+                      row_pair *pair)
 {
-    norma_partial partial[NORMA_GROUP_MAX];
-    if (statistic == NORMA_MOMENTS) {
-        reduce_group(NORMA_MOMENTS, job, shape, row, count, partial);
-    } else if (statistic == NORMA_SQUARES) {
-        reduce_group(NORMA_SQUARES, job, shape, row, count, partial);
-    } else {
-        reduce_group(NORMA_MAGNITUDES, job, shape, row, count, partial);
-    }
-    finish_group(job, row, count, partial, affine);
+    join_leaf(statistic, pair->partial, pair->lanes, runs_from(job, row, 2), shape);
 }
 
-INLINE int group_size(const norma_rows_job *job, int64_t row, int64_t last)
+/* A row that goes alone. */
+INLINE row_affine reduce_row(norma_statistic statistic, const norma_rows_job *job, int64_t row, beside also)
 {
-    const int64_t group = job->blocking->group;
-    return (int)(last - row < group ? last - row : group);
+    const norma_partial partial = reduce_leaves(statistic, runs_from(job, row, 1).x, job->length, also);
+    row_affine affine;
+    finish_row(job, row, &partial, &affine);
+    return affine;
+}
+
+INLINE void finish_pair(const norma_rows_job *job, int64_t row, row_pair *pair)
+{
+    finish_row(job, row, &pair->partial[0], &pair->affine[0]);
+    finish_row(job, row + 1, &pair->partial[1], &pair->affine[1]);
 }
 
 INLINE out_rows rows_from(const norma_rows_job *job, int64_t row)
@@ -86,133 +89,264 @@ INLINE out_rows rows_from(const norma_rows_job *job, int64_t row)
     return out;
 }
 
-/* Writes `count` rows of a group, side by side as far as step.lockstep goes; returns how many. */
-INLINE int write_group(write_step step, out_rows *out, const row_affine *affine, int count, int64_t length)
+/* Elements [begin, end) of the pair at `out`. */
+INLINE void write_pair(write_step step, const out_rows *out, const row_pair *pair, int64_t begin, int64_t end)
 {
-    int r = 0;
-    for (; r + step.lockstep <= count; r += step.lockstep) {
-        write_rows(step, out, affine + r, 0, length);
-        out->x += step.lockstep * out->x_stride;
-        out->y += step.lockstep * out->y_stride;
+    if (step.stream) {
+        out_rows row = *out;
+        NO_UNROLL
+        for (int r = 0; r < 2; r++) {
+            write_rows(step, &row, &pair->affine[r], begin, end);
+            row.x += row.x_stride;
+            row.y += row.y_stride;
+        }
+    } else {
+        step.lockstep = 2;
+        write_rows(step, out, pair->affine, begin, end);
     }
-    return r;
 }
 
-INLINE void normalize_groups(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
+/* A pair is written while the next goes through its stages, a piece after each. Rows are of one leaf. */
+INLINE void normalize_pairs(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
+{
+    enum { PIECES = 3 };
+    const leaf_shape shape = leaf_shape_of(job->length);
+    const int64_t part = job->length / (2 * PIECES * NORMA_LANES) * (2 * NORMA_LANES);
+    row_pair pairs[2];
+    int now = 0;
+    reduce_pair(step, job, &shape, first, &pairs[now]);
+    join_pair(step.statistic, job, &shape, first, &pairs[now]);
+    finish_pair(job, first, &pairs[now]);
+    int64_t row = first;
+    for (; row + 2 < last; row += 2, now = 1 - now) {
+        const out_rows out = rows_from(job, row);
+        row_pair *next = &pairs[1 - now];
+        reduce_pair(step, job, &shape, row + 2, next);
+        write_pair(step, &out, &pairs[now], 0, part);
+        join_pair(step.statistic, job, &shape, row + 2, next);
+        write_pair(step, &out, &pairs[now], part, 2 * part);
+        finish_pair(job, row + 2, next);
+        write_pair(step, &out, &pairs[now], 2 * part, job->length);
+    }
+    const out_rows out = rows_from(job, row);
+    write_pair(step, &out, &pairs[now], 0, job->length);
+}
+
+INLINE int group_size(const norma_rows_job *job, int64_t row, int64_t last)
+{
+    const int64_t group = job->blocking->group;
+    return (int)(last - row < group ? last - row : group);
+}
+
+INLINE void reduce_batch(write_step step, const norma_rows_job *job, const leaf_shape *shape, int64_t row, row_pair *batch,
+                         int rows)
+{
+    NO_UNROLL
+    for (int r = 0; r < rows; r += 2) {
+        reduce_pair(step, job, shape, row + r, &batch[r / 2]);
+    }
+    NO_UNROLL
+    for (int r = 0; r < rows; r += 2) {
+        join_pair(step.statistic, job, shape, row + r, &batch[r / 2]);
+    }
+}
+
+INLINE void finish_batch(const norma_rows_job *job, int64_t row, row_pair *batch, int rows)
+{
+    for (int r = 0; r < rows; r += 2) {
+        finish_pair(job, row + r, &batch[r / 2]);
+    }
+}
+
+INLINE void write_batch(write_step step, const norma_rows_job *job, int64_t row, const row_pair *batch, int rows)
+{
+    out_rows out = rows_from(job, row);
+    NO_UNROLL
+    for (int r = 0; r < rows; r += 2) {
+        write_pair(step, &out, &batch[r / 2], 0, job->length);
+        out.x += 2 * out.x_stride;
+        out.y += 2 * out.y_stride;
+    }
+}
+
+/* Rows too short to be cut in pieces go through the stages a few pairs at a time. Past the caches there is no room to wait
+ * for: what counts is that writing follows reading closely. */
+INLINE void normalize_batches(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
+{
+    assert(job->blocking->group >= 2 && job->blocking->group % 2 == 0);
+    const leaf_shape shape = leaf_shape_of(job->length);
+    row_pair batches[2][NORMA_GROUP_MAX / 2];
+    row_pair *now = batches[0], *next = batches[1];
+    int count = 0;
+    for (int64_t row = first; row < last || count;) {
+        const int more = group_size(job, row, last);
+        reduce_batch(step, job, &shape, row, next, more);
+        if (!step.stream) {
+            write_batch(step, job, row - count, now, count);
+        }
+        finish_batch(job, row, next, more);
+        if (step.stream) {
+            write_batch(step, job, row, next, more);
+        }
+        row += more;
+        count = more;
+        row_pair *written = now;
+        now = next;
+        next = written;
+    }
+}
+
+/* Each row is written beside the reduction of the next. Rows are of one leaf. */
+INLINE void normalize_abreast(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
 {
     const leaf_shape shape = leaf_shape_of(job->length);
-    const bool stream = job->blocking->stream;
-    row_affine affine[NORMA_GROUP_MAX];
-    int count;
-    step.fetch = true;
-    for (int64_t row = first; row < last; row += count) {
-        count = group_size(job, row, last);
-        reduce_group_of(step.statistic, job, &shape, row, count, affine);
-        out_rows out = rows_from(job, row);
-        int written = 0;
-        if (job->blocking->lockstep == 2 && !stream) {
-            step.lockstep = 2;
-            step.stream = false;
-            written = write_group(step, &out, affine, count, job->length);
-        }
-        step.lockstep = 1;
-        if (stream) {
-            step.stream = true;
-            write_group(step, &out, affine, count, job->length);
+    const int64_t done = beside_done(shape.vectors);
+    row_affine affine = reduce_row(step.statistic, job, first, nothing_beside);
+    int64_t row = first;
+    for (; row + 1 < last; row++) {
+        const row_writer writer = {rows_from(job, row), row_vectors_of(&affine)};
+        const beside also = {step, NULL, &writer, 0};
+        const runs x = runs_from(job, row + 1, 1);
+        lane_sums lanes;
+        norma_partial partial;
+        reduce_lanes(step.statistic, &lanes, x, &shape, NULL, also);
+        write_rows(step, &writer.row, &affine, done, job->length);
+        join_leaf(step.statistic, &partial, &lanes, x, &shape);
+        finish_row(job, row + 1, &partial, &affine);
+    }
+    const out_rows out = rows_from(job, row);
+    write_rows(step, &out, &affine, 0, job->length);
+}
+
+/* In pairs, or one by one what has no partner or is longer than a leaf. */
+INLINE void normalize_in_turn(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
+{
+    if (job->length <= NORMA_RUN_LEAF && first + 1 < last) {
+        const int64_t even = last - (last - first) % 2;
+        if (step.stream || job->blocking->group > 2) {
+            normalize_batches(step, job, first, even);
         } else {
-            step.stream = false;
-            write_group(step, &out, affine + written, count - written, job->length);
+            normalize_pairs(step, job, first, even);
         }
+        first = even;
     }
-    if (stream) {
-        simd_fence();
+    for (; first < last; first++) {
+        const row_affine affine = reduce_row(step.statistic, job, first, nothing_beside);
+        const out_rows out = rows_from(job, first);
+        write_rows(step, &out, &affine, 0, job->length);
     }
 }
 
-/* For streaming stores only: in the caches, groups are faster. */
-INLINE void normalize_beside(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
+/* Streams: only beyond the caches is this faster. */
+INLINE void normalize_grouped(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
 {
-    const leaf_shape shape = leaf_shape_of(job->length);
     row_affine affine[2][NORMA_GROUP_MAX];
     int now = 0;
     int count = group_size(job, first, last);
-    step.lockstep = 1;
-    step.stream = true;
-    reduce_group_of(step.statistic, job, &shape, first, count, affine[now]);
+    for (int r = 0; r < count; r++) {
+        affine[now][r] = reduce_row(step.statistic, job, first + r, nothing_beside);
+    }
     for (int64_t row = first; row < last; now = 1 - now) {
         group_writer w = {.first = rows_from(job, row),
                           .affine = affine[now],
                           .count = count,
                           .length = job->length,
                           .strip = job->blocking->strip};
-        const beside also = {step, &w};
+        const beside also = {step, &w, NULL, 0};
         group_writer_start(step, &w);
         row += count;
         count = group_size(job, row, last);
-        norma_partial partial[NORMA_GROUP_MAX];
         for (int r = 0; r < count; r++) {
-            const real *x = (const real *)job->x + (row + r) * job->x_stride;
-            w.fetch = x + job->blocking->ahead;
-            partial[r] = reduce_leaves(step.statistic, x, job->length, also);
+            w.fetch = runs_from(job, row + r, 1).x + job->blocking->ahead;
+            affine[1 - now][r] = reduce_row(step.statistic, job, row + r, also);
         }
         beside_finish(also);
-        finish_group(job, row, count, partial, affine[1 - now]);
     }
     simd_fence();
 }
 
-INLINE void normalize_rows(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
+/* One line per step: the statistic, and whether there is a scale, one to add 1 to, a shift. */
+#define ROW_STEPS(X)                                                                                                           \
+    X(centered, NORMA_MOMENTS, false, false, false)                                                                            \
+    X(centered_scale, NORMA_MOMENTS, true, false, false)                                                                       \
+    X(centered_shift, NORMA_MOMENTS, false, false, true)                                                                       \
+    X(centered_scale_shift, NORMA_MOMENTS, true, false, true)                                                                  \
+    X(root, NORMA_SQUARES, false, false, false)                                                                                \
+    X(root_scale, NORMA_SQUARES, true, false, false)                                                                           \
+    X(root_one_plus_scale, NORMA_SQUARES, true, true, false)                                                                   \
+    X(sum, NORMA_MAGNITUDES, false, false, false)
+
+/* What a step is compiled into. */
+typedef struct row_writers {
+    void (*normalize)(const norma_rows_job *job, int64_t first, int64_t last);
+    void (*apply)(const norma_affine *affine, const real *x, real *y, const real *scale, const real *shift, int64_t count);
+} row_writers;
+
+#define DEFINE_WRITERS(name, statistic_, scale_, one_plus_, shift_)                                                            \
+    NOINLINE void normalize_##name##_grouped(const norma_rows_job *job, int64_t first, int64_t last)                           \
+    {                                                                                                                          \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, true, false, 1};                                       \
+        normalize_grouped(step, job, first, last);                                                                             \
+    }                                                                                                                          \
+    NOINLINE void normalize_##name##_abreast(const norma_rows_job *job, int64_t first, int64_t last)                           \
+    {                                                                                                                          \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, false, true, 1};                                       \
+        normalize_abreast(step, job, first, last);                                                                             \
+    }                                                                                                                          \
+    NOINLINE void normalize_##name##_stream(const norma_rows_job *job, int64_t first, int64_t last)                            \
+    {                                                                                                                          \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, true, true, 1};                                        \
+        normalize_in_turn(step, job, first, last);                                                                             \
+        simd_fence();                                                                                                          \
+    }                                                                                                                          \
+    NOINLINE void normalize_##name##_cached(const norma_rows_job *job, int64_t first, int64_t last)                            \
+    {                                                                                                                          \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, false, true, 1};                                       \
+        normalize_in_turn(step, job, first, last);                                                                             \
+    }                                                                                                                          \
+    static void normalize_##name(const norma_rows_job *job, int64_t first, int64_t last)                                       \
+    {                                                                                                                          \
+        const norma_rows_order order = job->blocking->order;                                                                   \
+        const bool one_leaf = job->length <= NORMA_RUN_LEAF;                                                                   \
+        (order == NORMA_GROUPS                ? normalize_##name##_grouped                                                     \
+         : order == NORMA_ABREAST && one_leaf ? normalize_##name##_abreast                                                     \
+         : job->blocking->stream              ? normalize_##name##_stream                                                      \
+                                              : normalize_##name##_cached)(job, first, last);                                               \
+    }                                                                                                                          \
+    static void apply_##name(const norma_affine *affine, const real *x, real *y, const real *scale, const real *shift,         \
+                             int64_t count)                                                                                    \
+    {                                                                                                                          \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, false, false, 1};                                      \
+        const row_affine row = row_affine_of(affine);                                                                          \
+        const out_rows out = {x, y, 0, 0, scale, shift, 0};                                                                    \
+        write_rows(step, &out, &row, 0, count);                                                                                \
+    }                                                                                                                          \
+    static const row_writers name##_writers = {normalize_##name, apply_##name};
+
+ROW_STEPS(DEFINE_WRITERS)
+
+INLINE const row_writers *row_writers_of(norma_statistic statistic, const norma_rows_job *job, bool scale, bool shift)
 {
-    if (job->blocking->beside) {
-        normalize_beside(step, job, first, last);
-    } else {
-        normalize_groups(step, job, first, last);
+    if (statistic == NORMA_MOMENTS) {
+        return scale   ? shift ? &centered_scale_shift_writers : &centered_scale_writers
+               : shift ? &centered_shift_writers
+                       : &centered_writers;
     }
+    if (statistic == NORMA_SQUARES) {
+        return scale ? job->normalizer->one_plus_scale ? &root_one_plus_scale_writers : &root_scale_writers : &root_writers;
+    }
+    return &sum_writers;
 }
-
-INLINE void write_run(write_step step, const norma_affine *affine, const real *x, real *y, const real *scale, const real *shift,
-                      int64_t count)
-{
-    const row_affine row = row_affine_of(affine);
-    const out_rows out = {x, y, 0, 0, scale, shift, 0};
-    step.lockstep = 1;
-    write_rows(step, &out, &row, 0, count);
-}
-
-/* Calls body(step, ...) with the step's flags as constants. Squares take no shift, magnitudes neither. */
-#define WITH_CONSTANT_STEP(statistic_, job, scale, shift, body, ...)                                                           \
-    do {                                                                                                                       \
-        write_step step = {.statistic = (statistic_)};                                                                         \
-        if ((statistic_) == NORMA_MOMENTS && (shift)) {                                                                        \
-            step.has_shift = true;                                                                                             \
-            if (scale) {                                                                                                       \
-                step.has_scale = true;                                                                                         \
-                body(step, __VA_ARGS__);                                                                                       \
-            } else {                                                                                                           \
-                body(step, __VA_ARGS__);                                                                                       \
-            }                                                                                                                  \
-        } else if ((statistic_) != NORMA_MAGNITUDES && (scale)) {                                                              \
-            step.has_scale = true;                                                                                             \
-            if ((statistic_) == NORMA_SQUARES && (job)->normalizer->one_plus_scale) {                                          \
-                step.one_plus_scale = true;                                                                                    \
-                body(step, __VA_ARGS__);                                                                                       \
-            } else {                                                                                                           \
-                body(step, __VA_ARGS__);                                                                                       \
-            }                                                                                                                  \
-        } else {                                                                                                               \
-            body(step, __VA_ARGS__);                                                                                           \
-        }                                                                                                                      \
-    } while (0)
 
 INLINE void rows_normalize(norma_statistic statistic, const norma_rows_job *job, int64_t first, int64_t last)
 {
-    WITH_CONSTANT_STEP(statistic, job, job->scale, job->shift, normalize_rows, job, first, last);
+    row_writers_of(statistic, job, job->scale, job->shift)->normalize(job, first, last);
 }
 
 INLINE void rows_apply(norma_statistic statistic, const norma_rows_job *job, const norma_affine *affine, const void *x, void *y,
                        const void *scale, const void *shift, int64_t count)
 {
-    WITH_CONSTANT_STEP(statistic, job, scale, shift, write_run, affine, x, y, scale, shift, count);
+    row_writers_of(statistic, job, scale, shift)->apply(affine, x, y, scale, shift, count);
 }
 
 INLINE norma_partial rows_reduce(norma_statistic statistic, const void *x, int64_t count)

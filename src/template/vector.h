@@ -56,7 +56,8 @@ enum {
     NORMA_LANES = 64 / sizeof(real),
     NORMA_WIDTH = V(width),
     NORMA_PARTS = NORMA_LANES / NORMA_WIDTH,
-    LOCKSTEP_MAX = 2 /* rows side by side */
+    LOCKSTEP_MAX = 2,                                  /* rows side by side */
+    LOCKSTEP = NORMA_REGISTERS < 32 ? 1 : LOCKSTEP_MAX /* rows that are reduced so: their sums stay in registers */
 };
 
 /* norma_rows_moments_f32_avx512 from (rows, moments). */
