@@ -62,10 +62,17 @@ INLINE void join_pair(norma_statistic statistic, const norma_rows_job *job, cons
     join_leaf(statistic, pair->partial, pair->lanes, runs_from(job, row, 2), shape);
 }
 
-/* A row that goes alone. */
-INLINE row_affine reduce_row(norma_statistic statistic, const norma_rows_job *job, int64_t row, beside also)
+INLINE norma_partial reduce_whole(norma_statistic statistic, const norma_rows_job *job, int64_t row, beside also)
 {
-    const norma_partial partial = reduce_leaves(statistic, runs_from(job, row, 1).x, job->length, also);
+    return reduce_leaves(statistic, runs_from(job, row, 1).x, job->length, also);
+}
+
+/* A row that goes alone. One copy serves every step. */
+NOINLINE row_affine reduce_row(norma_statistic statistic, const norma_rows_job *job, int64_t row)
+{
+    const norma_partial partial = statistic == NORMA_MOMENTS   ? reduce_whole(NORMA_MOMENTS, job, row, nothing_beside)
+                                  : statistic == NORMA_SQUARES ? reduce_whole(NORMA_SQUARES, job, row, nothing_beside)
+                                                               : reduce_whole(NORMA_MAGNITUDES, job, row, nothing_beside);
     row_affine affine;
     finish_row(job, row, &partial, &affine);
     return affine;
@@ -114,9 +121,8 @@ INLINE void normalize_pairs(write_step step, const norma_rows_job *job, int64_t 
     const int64_t part = job->length / (2 * PIECES * NORMA_LANES) * (2 * NORMA_LANES);
     row_pair pairs[2];
     int now = 0;
-    reduce_pair(step, job, &shape, first, &pairs[now]);
-    join_pair(step.statistic, job, &shape, first, &pairs[now]);
-    finish_pair(job, first, &pairs[now]);
+    pairs[now].affine[0] = reduce_row(step.statistic, job, first);
+    pairs[now].affine[1] = reduce_row(step.statistic, job, first + 1);
     int64_t row = first;
     for (; row + 2 < last; row += 2, now = 1 - now) {
         const out_rows out = rows_from(job, row);
@@ -201,7 +207,7 @@ INLINE void normalize_abreast(write_step step, const norma_rows_job *job, int64_
 {
     const leaf_shape shape = leaf_shape_of(job->length);
     const int64_t done = beside_done(shape.vectors);
-    row_affine affine = reduce_row(step.statistic, job, first, nothing_beside);
+    row_affine affine = reduce_row(step.statistic, job, first);
     int64_t row = first;
     for (; row + 1 < last; row++) {
         const row_writer writer = {rows_from(job, row), row_vectors_of(&affine)};
@@ -231,7 +237,7 @@ INLINE void normalize_in_turn(write_step step, const norma_rows_job *job, int64_
         first = even;
     }
     for (; first < last; first++) {
-        const row_affine affine = reduce_row(step.statistic, job, first, nothing_beside);
+        const row_affine affine = reduce_row(step.statistic, job, first);
         const out_rows out = rows_from(job, first);
         write_rows(step, &out, &affine, 0, job->length);
     }
@@ -244,7 +250,7 @@ INLINE void normalize_grouped(write_step step, const norma_rows_job *job, int64_
     int now = 0;
     int count = group_size(job, first, last);
     for (int r = 0; r < count; r++) {
-        affine[now][r] = reduce_row(step.statistic, job, first + r, nothing_beside);
+        affine[now][r] = reduce_row(step.statistic, job, first + r);
     }
     for (int64_t row = first; row < last; now = 1 - now) {
         group_writer w = {.first = rows_from(job, row),
@@ -258,7 +264,8 @@ INLINE void normalize_grouped(write_step step, const norma_rows_job *job, int64_
         count = group_size(job, row, last);
         for (int r = 0; r < count; r++) {
             w.fetch = runs_from(job, row + r, 1).x + job->blocking->ahead;
-            affine[1 - now][r] = reduce_row(step.statistic, job, row + r, also);
+            const norma_partial partial = reduce_whole(step.statistic, job, row + r, also);
+            finish_row(job, row + r, &partial, &affine[1 - now][r]);
         }
         beside_finish(also);
     }
@@ -306,12 +313,12 @@ typedef struct row_writers {
     }                                                                                                                          \
     static void normalize_##name(const norma_rows_job *job, int64_t first, int64_t last)                                       \
     {                                                                                                                          \
-        const norma_rows_order order = job->blocking->order;                                                                   \
+        const norma_rows_order order = NORMA_STREAMS ? job->blocking->order : NORMA_PAIRS;                                     \
         const bool one_leaf = job->length <= NORMA_RUN_LEAF;                                                                   \
-        (order == NORMA_GROUPS                ? normalize_##name##_grouped                                                     \
-         : order == NORMA_ABREAST && one_leaf ? normalize_##name##_abreast                                                     \
-         : job->blocking->stream              ? normalize_##name##_stream                                                      \
-                                              : normalize_##name##_cached)(job, first, last);                                               \
+        (order == NORMA_GROUPS                    ? normalize_##name##_grouped                                                 \
+         : order == NORMA_ABREAST && one_leaf     ? normalize_##name##_abreast                                                 \
+         : NORMA_STREAMS && job->blocking->stream ? normalize_##name##_stream                                                  \
+                                                  : normalize_##name##_cached)(job, first, last);                              \
     }                                                                                                                          \
     static void apply_##name(const norma_affine *affine, const real *x, real *y, const real *scale, const real *shift,         \
                              int64_t count)                                                                                    \

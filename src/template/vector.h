@@ -15,7 +15,8 @@
  *                               and the upper half of each run of both
  *     lane_of(i)                the lane of vector i once width vectors have gone through halves() down to one lane each
  *
- * and for both types simd_prefetch, simd_prefetch_once (for what is read once and soon) and simd_fence (after stream).
+ * NORMA_REGISTERS, how many vectors the ISA names; NORMA_STREAMS, whether it writes past the caches; and for both types
+ * simd_prefetch, simd_prefetch_once (for what is read once and soon) and simd_fence (after stream).
  *
  * The canonical reduction has a virtual width of 64 bytes on every ISA: 16 f32 or 8 f64 lanes, made of NORMA_PARTS native
  * vectors. Element i of a run belongs to lane i mod NORMA_LANES. Lanes never mix before sum_lanes(), so that an ISA with narrow
