@@ -18,9 +18,9 @@ static int64_t at_most(int64_t value, int64_t most)
 }
 
 /* Measured on Zen 5 (docs/performance.md). Past the caches, rows wider than a page go in groups that stay in L2, are written in
- * strips whose scale and shift stay in L1, and reading runs 8 KB ahead. In L3, and where four rows would crowd L1, a row is
- * written abreast of the next, as long as both, y, scale and shift find room in L1. Otherwise rows go in pairs. */
-static void set_rows(norma_blocking *blocking, const norma_problem *problem, int64_t bytes)
+ * strips whose scale and shift stay in L1, and reading runs 8 KB ahead. Rows wider than a page, in L3 than half of one, go
+ * abreast, as long as two, y, scale and shift find room in L1. Otherwise rows go in pairs, short ones several pairs at once. */
+static void set_rows(norma_blocking *blocking, const norma_problem *problem, int64_t bytes, bool streams)
 {
     const norma_cpu_info *cpu = norma_cpu();
     const int64_t l1 = at_least(cpu->l1_size, 16 * 1024);
@@ -40,27 +40,45 @@ static void set_rows(norma_blocking *blocking, const norma_problem *problem, int
     } else if (row <= page / 4) {
         blocking->group = row <= 3 * page / 16 ? 8 : 4;
         blocking->ahead = 12 * pitch;
-    } else if (5 * row <= l1 && row > (bytes > l2 ? page / 2 : page)) {
+    } else if (row <= l1 / 5 && row > (bytes > l2 ? page / 2 : page) && streams) {
         blocking->order = NORMA_ABREAST;
         blocking->ahead = pitch + page / 2 / size;
     } else {
-        blocking->ahead = 3 * pitch; /* the next pair has been read */
+        blocking->ahead = 3 * pitch; /* measured: half of it has been read and may have left L1 */
     }
 }
 
-norma_blocking norma_blocking_default(const norma_problem *problem, int threads)
+/* Strips of whole groups; where scale and shift go by channel (tall matrices of few columns), so many columns that a strip
+ * stays in L2 from being reduced to being written, where that leaves a cache line a row, and as many strips as threads. */
+static int64_t strip_of(const norma_problem *problem, int threads)
+{
+    const int64_t group = problem->group;
+    int64_t strip = NORMA_STRIP_MAX;
+    if (problem->channels) {
+        const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
+        const int64_t line = 64 / size;
+        const int64_t fit = at_least(norma_cpu()->l2_size, 128 * 1024) / 2 / at_least(problem->runs * size, 1) / line * line;
+        const int64_t share = (problem->length * problem->outer + threads - 1) / threads;
+        strip = fit >= line ? at_most(strip, fit) : strip;
+        strip = at_most(strip, at_least((share + line - 1) / line * line, line));
+    }
+    return at_least(strip / group * group, group);
+}
+
+norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa isa, int threads)
 {
     const norma_cpu_info *cpu = norma_cpu();
     const int64_t l3 = at_least(cpu->l3_size ? cpu->l3_size : cpu->l2_size, 1024 * 1024);
     const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
     const int64_t elements = problem->outer * problem->runs * problem->length;
     const int64_t bytes = 2 * elements * size;
+    const bool streams = isa == NORMA_ISA_AVX2 || isa == NORMA_ISA_AVX512; /* the others' kernels have no way past the caches */
     norma_blocking blocking = {
-        .order = NORMA_PAIRS, .group = 2, .strip = problem->length, .stream = bytes >= l3 / 2, .threads = threads};
+        .order = NORMA_PAIRS, .group = 2, .strip = problem->length, .stream = streams && bytes >= l3 / 2, .threads = threads};
     if (problem->geometry == NORMA_FIBERS) {
-        blocking.strip = NORMA_STRIP_MAX;
+        blocking.strip = strip_of(problem, threads);
     } else if (problem->geometry == NORMA_ROWS) {
-        set_rows(&blocking, problem, bytes);
+        set_rows(&blocking, problem, bytes, streams);
     }
     const int64_t most = at_least(bytes / WORK_PER_THREAD_MIN, 1);
     blocking.threads = most < threads ? (int)most : threads;
@@ -71,11 +89,11 @@ void norma_blocking_describe(const norma_problem *problem, const norma_blocking 
 {
     const char *stores = blocking->stream ? "streaming stores" : "plain stores";
     if (problem->geometry == NORMA_ROWS) {
-        char order[64];
+        char order[64] = "abreast";
         if (blocking->order == NORMA_GROUPS) {
-            snprintf(order, sizeof(order), "groups of %d, strip %lld", blocking->group, (long long)blocking->strip);
-        } else {
-            snprintf(order, sizeof(order), "%s", blocking->order == NORMA_PAIRS ? "pairs" : "abreast");
+            snprintf(order, sizeof order, "groups of %d, strip %lld", blocking->group, (long long)blocking->strip);
+        } else if (blocking->order == NORMA_PAIRS) {
+            snprintf(order, sizeof order, "pairs, %d rows a turn", blocking->group);
         }
         snprintf(buffer, size, "%s, ahead %lld, %s", order, (long long)blocking->ahead, stores);
     } else if (problem->geometry == NORMA_FIBERS) {

@@ -5,7 +5,7 @@
 #include "problem.h"
 
 /* `threads` is the most that a run may use. */
-norma_blocking norma_blocking_default(const norma_problem *problem, int threads);
+norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa isa, int threads);
 
 /* "pairs, ahead 2304, …": the knobs that bear on the problem's geometry. */
 void norma_blocking_describe(const norma_problem *problem, const norma_blocking *blocking, char *buffer, size_t size);

@@ -15,7 +15,7 @@ typedef enum norma_geometry { NORMA_ROWS, NORMA_PLANES, NORMA_FIBERS } norma_geo
 
 /* How rows take turns at being reduced and written. */
 typedef enum norma_rows_order {
-    NORMA_PAIRS,   /* pairs of rows are reduced while the pairs before are written, in turn */
+    NORMA_PAIRS,   /* pairs of rows take turns at being reduced and written, one ahead of the other */
     NORMA_ABREAST, /* a row is written beside the reduction of the next, vector by vector */
     NORMA_GROUPS   /* a group of rows is written beside the reduction of the next, strip by strip, past the caches */
 } norma_rows_order;
@@ -25,7 +25,8 @@ typedef struct norma_blocking {
     norma_rows_order order;
     int group;     /* rows: how many take a turn, at most NORMA_GROUP_MAX; in pairs an even number */
     int64_t strip; /* rows, in groups: elements of each row of a group written in turn, so that their scale and shift stay near;
-                      fibers: columns reduced before they are written, at most NORMA_STRIP_MAX */
+                      fibers: columns reduced before they are written, whole groups; at most NORMA_STRIP_MAX, or one
+                      group */
     int64_t ahead; /* rows: elements that x is prefetched ahead */
     bool stream;   /* write y past the caches */
     int threads;   /* most tasks that a run is split into */
@@ -46,13 +47,14 @@ typedef struct norma_axis {
 typedef struct norma_rows_job {
     const void *x;
     void *y;
-    const void *scale; /* one per element of a run, or NULL */
+    const void *scale; /* one per element of a run (see channels), or NULL */
     const void *shift;
     void *mean; /* one per row, or NULL */
     void *saved;
     int64_t length;   /* of a run */
     int64_t x_stride; /* elements from one row to the next */
     int64_t y_stride;
+    int64_t channels; /* not 0: scale and shift go by row, row r taking element r mod channels, and not along the run */
     const norma_normalizer *normalizer;
     const norma_blocking *blocking;
 } norma_rows_job;
@@ -62,7 +64,7 @@ typedef struct norma_rows_kernel {
     void (*normalize)(const norma_rows_job *job, int64_t first, int64_t last);
     /* The partial of `count` elements of a run; they begin at a leaf boundary of it. */
     norma_partial (*reduce)(const void *x, int64_t count);
-    /* y of `count` elements, at x and y; scale and shift (or NULL) start at the same element. */
+    /* y of `count` elements, at x and y; scale and shift (or NULL) start at the same element. NULL where affine->own_shift. */
     void (*apply)(const norma_rows_job *job, const norma_affine *affine, const void *x, void *y, const void *scale,
                   const void *shift, int64_t count);
 } norma_rows_kernel;
@@ -71,10 +73,14 @@ typedef struct norma_rows_kernel {
 typedef struct norma_fibers_job {
     const void *x;
     void *y;
-    const void *scale; /* one per row of the matrix, or NULL */
+    const void *scale; /* one per row of the matrix (see channels), or NULL */
     const void *shift;
-    void *mean; /* one per column, or NULL */
+    int64_t channels; /* not 0: scale and shift go by column, column i taking element (channel + i) mod channels */
+    int64_t channel;
+    int64_t group; /* neighbouring columns that make one reduced set; a range begins and ends with a group */
+    void *mean;    /* one per reduced set, or NULL */
     void *saved;
+    norma_partial *partials; /* one per column, from the first of the range, or NULL: normalize() stores, apply() reads */
     const norma_axis *axes;
     int axes_count;
     int64_t rows; /* product of the axes' extents */
@@ -83,8 +89,10 @@ typedef struct norma_fibers_job {
 } norma_fibers_job;
 
 typedef struct norma_fibers_kernel {
-    /* Columns [first, last): statistics and y, a strip of columns at a time. */
+    /* Columns [first, last): statistics and y, a strip of columns at a time. With partials at most NORMA_STRIP_MAX columns. */
     void (*normalize)(const norma_fibers_job *job, int64_t first, int64_t last);
+    /* y of columns [first, last), at most NORMA_STRIP_MAX of them, whose statistics are in job->partials. */
+    void (*apply)(const norma_fibers_job *job, int64_t first, int64_t last);
 } norma_fibers_kernel;
 
 /* Elements of a run in one leaf, and rows of a matrix in one: the canonical reduction merges f32 lanes up to here and goes

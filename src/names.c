@@ -70,6 +70,12 @@ const char *norma_op_name(norma_op op)
         return "channel_norm";
     case NORMA_MVN:
         return "mvn";
+    case NORMA_BATCH_NORM:
+        return "batch_norm";
+    case NORMA_INSTANCE_NORM:
+        return "instance_norm";
+    case NORMA_GROUP_NORM:
+        return "group_norm";
     }
     return "unknown";
 }

@@ -31,7 +31,7 @@ norma_status norma_plan_init(norma_plan *plan, norma_context *context, const nor
         norma_plan_fini(plan);
         return status;
     }
-    plan->blocking = norma_blocking_default(problem, plan->context->parallel.threads);
+    plan->blocking = norma_blocking_default(problem, plan->context->isa, plan->context->parallel.threads);
     return NORMA_SUCCESS;
 }
 

@@ -7,7 +7,7 @@
 
 static norma_status check_enumerators(const norma_desc *desc)
 {
-    if (desc->op < NORMA_LAYER_NORM || desc->op > NORMA_MVN) {
+    if (desc->op < NORMA_LAYER_NORM || desc->op > NORMA_GROUP_NORM) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.op: expected a norma_op, got %d", (int)desc->op);
     }
     if (desc->dtype != NORMA_F32 && desc->dtype != NORMA_F64) {
@@ -26,6 +26,24 @@ static norma_status check_enumerators(const norma_desc *desc)
     if (desc->saved != NORMA_SAVE_RSTD && desc->saved != NORMA_SAVE_VARIANCE) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.saved: expected NORMA_SAVE_RSTD or NORMA_SAVE_VARIANCE, got %d",
                           (int)desc->saved);
+    }
+    if (desc->statistics != NORMA_STATISTICS_OF_BATCH && desc->statistics != NORMA_STATISTICS_GIVEN) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.statistics: expected a norma_statistics_source, got %d",
+                          (int)desc->statistics);
+    }
+    if (desc->statistics == NORMA_STATISTICS_GIVEN && desc->op != NORMA_BATCH_NORM) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.statistics: only batch_norm takes given ones, not %s",
+                          norma_op_name(desc->op));
+    }
+    if (desc->momentum_mode < NORMA_MOMENTUM_OF_BATCH || desc->momentum_mode > NORMA_MOMENTUM_CUMULATIVE) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.momentum_mode: expected a norma_momentum_mode, got %d",
+                          (int)desc->momentum_mode);
+    }
+    if (!(desc->momentum >= 0 && desc->momentum <= 1)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.momentum: expected a number from 0 to 1, got %g", desc->momentum);
+    }
+    if (desc->running_unbiased != 0 && desc->running_unbiased != 1) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.running_unbiased: expected 0 or 1, got %d", desc->running_unbiased);
     }
     if (desc->op == NORMA_LP_NORM && desc->p != 1 && desc->p != 2) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.p: expected 1 or 2, got %d", desc->p);
@@ -59,6 +77,33 @@ static norma_status check_shape(const norma_desc *desc)
     return NORMA_SUCCESS;
 }
 
+/* The channel axis of (n, c, spatial) and of (n, spatial, c). */
+static int channel_axis(const norma_desc *desc)
+{
+    return desc->layout == NORMA_NHWC ? 2 : 1;
+}
+
+/* Channel, batch, instance and group norm: rank 3, and the axes that the op reduces. */
+static norma_status check_image(const norma_desc *desc)
+{
+    const uint32_t c = 1u << channel_axis(desc), n = 1, spatial = 6u & ~c;
+    const uint32_t axes = desc->op == NORMA_CHANNEL_NORM    ? c
+                          : desc->op == NORMA_BATCH_NORM    ? n | spatial
+                          : desc->op == NORMA_INSTANCE_NORM ? spatial
+                                                            : c | spatial;
+    if (desc->rank != 3 || desc->axes != axes) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.axes: %s reduces axes 0x%x of %s, rank 3, got 0x%x of rank %d",
+                          norma_op_name(desc->op), (unsigned)axes,
+                          desc->layout == NORMA_NHWC ? "(n, spatial, c)" : "(n, c, spatial)", (unsigned)desc->axes, desc->rank);
+    }
+    const int64_t channels = desc->shape[channel_axis(desc)];
+    if (desc->op == NORMA_GROUP_NORM && (desc->groups < 1 || channels % desc->groups != 0)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.groups: expected a divisor of the %lld channels, got %lld",
+                          (long long)channels, (long long)desc->groups);
+    }
+    return NORMA_SUCCESS;
+}
+
 static bool axes_are_trailing(const norma_desc *desc)
 {
     const uint32_t all = ((uint32_t)1 << desc->rank) - 1;
@@ -76,7 +121,7 @@ static norma_status check_axes(const norma_desc *desc)
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.axes: expected at least one axis to reduce, got none");
     }
     for (int k = 0; k < desc->rank; k++) {
-        if (desc->axes >> k & 1 && desc->shape[k] == 0) {
+        if (desc->axes >> k & 1 && desc->shape[k] == 0 && desc->statistics != NORMA_STATISTICS_GIVEN) {
             return norma_fail(NORMA_INVALID_ARGUMENT, "desc.shape[%d]: expected at least 1 along a reduced axis, got 0", k);
         }
     }
@@ -95,14 +140,10 @@ static norma_status check_axes(const norma_desc *desc)
         }
         break;
     case NORMA_CHANNEL_NORM:
-        if (desc->rank != 3 || desc->axes != (desc->layout == NORMA_NHWC ? 4u : 2u)) {
-            return norma_fail(
-                NORMA_INVALID_ARGUMENT,
-                "desc.axes: channel_norm reduces axis 1 of (n, c, spatial) or axis 2 of (n, spatial, c), got 0x%x of rank "
-                "%d in %s",
-                (unsigned)desc->axes, desc->rank, desc->layout == NORMA_NHWC ? "NHWC" : "NCHW");
-        }
-        break;
+    case NORMA_BATCH_NORM:
+    case NORMA_INSTANCE_NORM:
+    case NORMA_GROUP_NORM:
+        return check_image(desc);
     case NORMA_MVN:
         break;
     }
@@ -124,7 +165,7 @@ static norma_status check_row_stride(const norma_desc *desc, const char *name, i
                           (long long)length, (long long)stride);
     }
     int64_t bytes;
-    /* A group more than there are: pointers run ahead by so much. */
+    /* Some rows more than there are: a turn's last rows are addressed before they are counted. */
     if (__builtin_mul_overflow(rows + NORMA_GROUP_MAX, stride, &bytes) ||
         __builtin_mul_overflow(bytes, (int64_t)norma_dtype_size(desc->dtype), &bytes)) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.%s: %lld rows at a stride of %lld overflow 64 bits", name,
@@ -147,6 +188,28 @@ static norma_status check_row_strides(const norma_desc *desc)
     return status == NORMA_SUCCESS ? check_row_stride(desc, "y_row_stride", desc->y_row_stride, rows, length) : status;
 }
 
+/* The tensor's axes as the geometry sees them: with the channels as groups and channels of a group where that matters. */
+typedef struct expanded_shape {
+    int rank;
+    int64_t shape[NORMA_MAX_RANK + 1];
+    uint32_t axes; /* reduced */
+} expanded_shape;
+
+static expanded_shape expand_shape(const norma_desc *desc)
+{
+    expanded_shape e = {.rank = desc->rank, .axes = desc->axes};
+    memcpy(e.shape, desc->shape, sizeof desc->shape);
+    if (desc->op == NORMA_GROUP_NORM && desc->layout == NORMA_NHWC && desc->shape[1] > 1) {
+        e.axes = 2; /* each channel by itself; a group's columns then merge */
+    } else if (desc->op == NORMA_GROUP_NORM) {
+        const int c = channel_axis(desc);
+        const expanded_shape groups = {
+            4, {desc->shape[0], desc->groups, desc->shape[c] / desc->groups, desc->shape[3 - c]}, 12};
+        return groups;
+    }
+    return e;
+}
+
 /* An axis, and whether it is reduced. */
 typedef struct kind_axis {
     norma_axis axis;
@@ -155,7 +218,7 @@ typedef struct kind_axis {
 
 /* The tensor's axes with neighbours of one kind merged. Reduced axes of extent 1 are dropped; kept ones are not, though they
  * add nothing: the order of a reduction must not depend on how many sets lie beside it. */
-static int merge_axes(const norma_desc *desc, kind_axis *merged)
+static int merge_axes(const expanded_shape *desc, kind_axis *merged)
 {
     int count = 0;
     int64_t stride = 1;
@@ -192,8 +255,9 @@ static void set_row_axis(norma_problem *problem, const norma_desc *desc)
 
 static void set_geometry(norma_problem *problem, const norma_desc *desc)
 {
-    kind_axis axes[NORMA_MAX_RANK];
-    const int count = merge_axes(desc, axes);
+    kind_axis axes[NORMA_MAX_RANK + 1];
+    const expanded_shape shape = expand_shape(desc);
+    const int count = merge_axes(&shape, axes);
     bool any_reduced = false;
     for (int i = 0; i < count; i++) {
         any_reduced = any_reduced || axes[i].reduced;
@@ -219,6 +283,21 @@ static void set_geometry(norma_problem *problem, const norma_desc *desc)
     }
 }
 
+/* Where scale and shift go by channel. */
+static void set_channels(norma_problem *problem, const norma_desc *desc)
+{
+    problem->group = 1;
+    if (desc->op != NORMA_BATCH_NORM && desc->op != NORMA_INSTANCE_NORM && desc->op != NORMA_GROUP_NORM) {
+        return;
+    }
+    const int64_t channels = desc->shape[channel_axis(desc)];
+    problem->channels = channels;
+    problem->per_channel = desc->layout == NORMA_NHWC ? 1 : desc->shape[2];
+    if (problem->geometry == NORMA_FIBERS && desc->op == NORMA_GROUP_NORM) {
+        problem->group = channels / desc->groups;
+    }
+}
+
 static int64_t span_of(const norma_problem *problem, bool of_y)
 {
     int64_t span = problem->length;
@@ -236,7 +315,9 @@ static void set_normalizer(norma_problem *problem, const norma_desc *desc)
     const bool moments = desc->op != NORMA_RMS_NORM && desc->op != NORMA_LP_NORM;
     problem->takes_scale = desc->op != NORMA_LP_NORM && desc->op != NORMA_MVN;
     problem->takes_shift = problem->takes_scale && moments;
-    problem->takes_mean = moments;
+    problem->takes_mean = moments && desc->statistics == NORMA_STATISTICS_OF_BATCH;
+    problem->given = desc->statistics == NORMA_STATISTICS_GIVEN;
+    problem->updates = desc->op == NORMA_BATCH_NORM && !problem->given;
     norma_normalizer *normalizer = &problem->normalizer;
     normalizer->statistic = moments ? NORMA_MOMENTS : NORMA_SQUARES;
     if (desc->op == NORMA_LP_NORM && desc->p == 1) {
@@ -246,7 +327,7 @@ static void set_normalizer(norma_problem *problem, const norma_desc *desc)
     normalizer->epsilon = desc->epsilon;
     normalizer->saved = desc->saved;
     normalizer->one_plus_scale = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ONE_PLUS_SCALE;
-    normalizer->weight = desc->op == NORMA_LP_NORM ? 1 : 1 / (double)problem->count;
+    normalizer->weight = desc->op == NORMA_LP_NORM || problem->given ? 1 : 1 / (double)problem->count;
 }
 
 norma_status norma_problem_init(norma_problem *problem, const norma_desc *desc)
@@ -269,8 +350,10 @@ norma_status norma_problem_init(norma_problem *problem, const norma_desc *desc)
     set_geometry(problem, desc);
     problem->outer = norma_axes_extent(problem->kept, problem->kept_count);
     problem->runs = norma_axes_extent(problem->reduced, problem->reduced_count);
-    problem->count = problem->geometry == NORMA_FIBERS ? problem->runs : problem->runs * problem->length;
-    problem->empty = problem->outer == 0 || problem->length == 0;
+    set_channels(problem, desc);
+    problem->count = problem->geometry == NORMA_FIBERS ? problem->runs * problem->group : problem->runs * problem->length;
+    problem->sets = problem->geometry == NORMA_FIBERS ? problem->outer * (problem->length / problem->group) : problem->outer;
+    problem->empty = problem->outer == 0 || problem->length == 0 || problem->runs == 0;
     problem->x_span = problem->empty ? 0 : span_of(problem, false);
     problem->y_span = problem->empty ? 0 : span_of(problem, true);
     set_normalizer(problem, desc);

@@ -21,6 +21,11 @@ typedef struct norma_problem {
     bool takes_scale;
     bool takes_shift;
     bool takes_mean;
+    bool given;                      /* statistics come with the run */
+    bool updates;                    /* a run may update running statistics */
+    int64_t channels;                /* scale and shift go by channel, this many; 0: along a run, or along the rows of fibers */
+    int64_t per_channel;             /* rows, planes: elements of a run that share a channel */
+    int64_t group;                   /* fibers: neighbouring columns that make one reduced set */
     norma_axis kept[NORMA_MAX_RANK]; /* but the columns of fibers */
     int kept_count;
     norma_axis reduced[NORMA_MAX_RANK]; /* but the run of rows and planes */
@@ -29,6 +34,7 @@ typedef struct norma_problem {
     int64_t outer;  /* product of the kept axes */
     int64_t runs;   /* product of the reduced axes: runs of a set, or rows of a matrix */
     int64_t count;  /* elements of a reduced set */
+    int64_t sets;
     bool empty;     /* nothing to compute */
     int64_t x_span; /* elements from the first to one past the last */
     int64_t y_span;

@@ -2,6 +2,7 @@
 
 #include "drivers/drivers.h"
 #include "error.h"
+#include "running.h"
 
 /* A tensor of a run, as bytes. */
 typedef struct range {
@@ -39,17 +40,26 @@ static bool same_place(const norma_problem *problem, const norma_args *args)
 static norma_status check_overlap(const norma_problem *problem, const norma_args *args)
 {
     const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
-    const int64_t sets = problem->outer * (problem->geometry == NORMA_FIBERS ? problem->length : 1);
-    const int64_t parameters = problem->geometry == NORMA_FIBERS ? problem->runs : problem->length;
+    const int64_t sets = problem->sets, channels = problem->channels;
+    const int64_t parameters = channels ? channels : problem->geometry == NORMA_FIBERS ? problem->runs : problem->length;
+    /* Outputs first. */
     const range tensors[] = {
-        {"x", args->x, problem->x_span * size},    {"y", args->y, problem->y_span * size},
-        {"mean", args->mean, sets * size},         {"rstd", args->rstd, sets * size},
-        {"scale", args->scale, parameters * size}, {"shift", args->shift, parameters * size},
+        {"y", args->y, problem->y_span * size},
+        {"mean", args->mean, sets * size},
+        {"rstd", args->rstd, sets * size},
+        {"running_mean", args->running_mean, channels * size},
+        {"running_variance", args->running_variance, channels * size},
+        {"updates", args->updates, sizeof *args->updates},
+        {"x", args->x, problem->x_span * size},
+        {"scale", args->scale, parameters * size},
+        {"shift", args->shift, parameters * size},
+        {"given_mean", args->given_mean, channels * size},
+        {"given_variance", args->given_variance, channels * size},
     };
-    enum { X, Y, RSTD = 3, COUNT = 6 };
-    for (int a = Y; a <= RSTD; a++) {
-        for (int b = 0; b < COUNT; b++) {
-            if (a == b || !overlap(&tensors[a], &tensors[b])) {
+    enum { Y = 0, OUTPUTS = 6, X = OUTPUTS, COUNT = sizeof tensors / sizeof tensors[0] };
+    for (int a = 0; a < OUTPUTS; a++) {
+        for (int b = a + 1; b < COUNT; b++) {
+            if (!overlap(&tensors[a], &tensors[b])) {
                 continue;
             }
             if (a == Y && b == X && (same_place(problem, args) || rows_interleave(problem, &tensors[X], &tensors[Y]))) {
@@ -77,25 +87,35 @@ static norma_status check_tensor(const norma_problem *problem, const char *name,
     return NORMA_SUCCESS;
 }
 
-static norma_status check_args(const norma_problem *problem, const norma_args *args)
+static norma_status check_args(const norma_plan *plan, const norma_args *args)
 {
+    const norma_problem *problem = &plan->problem;
     const bool needed = !problem->empty;
-    norma_status status = check_tensor(problem, "x", args->x, true, needed);
-    if (status == NORMA_SUCCESS) {
-        status = check_tensor(problem, "y", args->y, true, needed);
+    const struct {
+        const char *name;
+        const void *data;
+        bool taken;
+        bool needed;
+    } tensors[] = {
+        {"x", args->x, true, needed},
+        {"y", args->y, true, needed},
+        {"scale", args->scale, problem->takes_scale, false},
+        {"shift", args->shift, problem->takes_shift, false},
+        {"mean", args->mean, problem->takes_mean, false},
+        {"rstd", args->rstd, !problem->given, false},
+        {"given_mean", args->given_mean, problem->given, needed && problem->given},
+        {"given_variance", args->given_variance, problem->given, needed && problem->given},
+        {"running_mean", args->running_mean, problem->updates, false},
+        {"running_variance", args->running_variance, problem->updates, false},
+    };
+    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
+        const norma_status status =
+            check_tensor(problem, tensors[i].name, tensors[i].data, tensors[i].taken, tensors[i].needed);
+        if (status != NORMA_SUCCESS) {
+            return status;
+        }
     }
-    if (status == NORMA_SUCCESS) {
-        status = check_tensor(problem, "scale", args->scale, problem->takes_scale, false);
-    }
-    if (status == NORMA_SUCCESS) {
-        status = check_tensor(problem, "shift", args->shift, problem->takes_shift, false);
-    }
-    if (status == NORMA_SUCCESS) {
-        status = check_tensor(problem, "mean", args->mean, problem->takes_mean, false);
-    }
-    if (status == NORMA_SUCCESS) {
-        status = check_tensor(problem, "rstd", args->rstd, true, false);
-    }
+    const norma_status status = problem->channels && needed ? norma_running_check(plan, args) : NORMA_SUCCESS;
     return status == NORMA_SUCCESS && needed ? check_overlap(problem, args) : status;
 }
 
@@ -110,7 +130,7 @@ norma_status norma_run(const norma_plan *plan, const norma_args *args)
     norma_args known;
     norma_status status = norma_read_struct("args", &known, sizeof known, sizeof known, args);
     if (status == NORMA_SUCCESS) {
-        status = check_args(&plan->problem, &known);
+        status = check_args(plan, &known);
     }
     if (status != NORMA_SUCCESS || plan->problem.empty) {
         return status;
@@ -126,5 +146,6 @@ norma_status norma_run(const norma_plan *plan, const norma_args *args)
         norma_drive_fibers(plan, &known);
         break;
     }
+    norma_running_count(&known);
     return NORMA_SUCCESS;
 }

@@ -88,7 +88,7 @@ static void enumerators_one_past_the_last(void **state)
 {
     (void)state;
     norma_desc desc = layer();
-    desc.op = (norma_op)(NORMA_MVN + 1);
+    desc.op = (norma_op)(NORMA_GROUP_NORM + 1);
     refuse(desc, "desc.op");
     desc = layer();
     desc.dtype = (norma_dtype)(NORMA_F64 + 1);
@@ -105,6 +105,44 @@ static void enumerators_one_past_the_last(void **state)
     desc = norma_channel_norm_desc(2, 3, 4, NORMA_NHWC, NORMA_F32);
     desc.layout = (norma_layout)(NORMA_NHWC + 1);
     refuse(desc, "desc.layout");
+    desc = norma_batch_norm_desc(2, 3, 4, NORMA_NHWC, NORMA_F32);
+    desc.statistics = (norma_statistics_source)(NORMA_STATISTICS_GIVEN + 1);
+    refuse(desc, "desc.statistics");
+    desc = norma_batch_norm_desc(2, 3, 4, NORMA_NHWC, NORMA_F32);
+    desc.momentum_mode = (norma_momentum_mode)(NORMA_MOMENTUM_CUMULATIVE + 1);
+    refuse(desc, "desc.momentum_mode");
+}
+
+static void momentum_out_of_range(void **state)
+{
+    (void)state;
+    static const double wrong[] = {-0.1, 1.1, NAN};
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        norma_desc desc = norma_batch_norm_desc(2, 3, 4, NORMA_NCHW, NORMA_F32);
+        desc.momentum = wrong[i];
+        refuse(desc, "desc.momentum:");
+    }
+    norma_desc desc = norma_batch_norm_desc(2, 3, 4, NORMA_NCHW, NORMA_F32);
+    desc.running_unbiased = 2;
+    refuse(desc, "desc.running_unbiased");
+}
+
+static void groups_that_do_not_divide(void **state)
+{
+    (void)state;
+    static const int64_t wrong[] = {0, -1, 5, 24, INT64_MAX};
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        refuse(norma_group_norm_desc(2, 12, 4, wrong[i], NORMA_NCHW, NORMA_F32), "desc.groups");
+        refuse(norma_group_norm_desc(2, 12, 4, wrong[i], NORMA_NHWC, NORMA_F32), "desc.groups");
+    }
+}
+
+static void given_statistics_are_for_batch_norm(void **state)
+{
+    (void)state;
+    norma_desc desc = norma_instance_norm_desc(2, 12, 4, NORMA_NCHW, NORMA_F32);
+    desc.statistics = NORMA_STATISTICS_GIVEN;
+    refuse(desc, "desc.statistics");
 }
 
 static void p_other_than_1_and_2(void **state)
@@ -338,6 +376,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(null_pointers),
         cmocka_unit_test(unknown_enumerators),
         cmocka_unit_test(enumerators_one_past_the_last),
+        cmocka_unit_test(momentum_out_of_range),
+        cmocka_unit_test(groups_that_do_not_divide),
+        cmocka_unit_test(given_statistics_are_for_batch_norm),
         cmocka_unit_test(p_other_than_1_and_2),
         cmocka_unit_test(epsilon_negative_or_nan),
         cmocka_unit_test(rank_out_of_range),

@@ -81,7 +81,10 @@ typedef enum norma_op {
     NORMA_RMS_NORM = 2,
     NORMA_LP_NORM = 3,
     NORMA_CHANNEL_NORM = 4,
-    NORMA_MVN = 5
+    NORMA_MVN = 5,
+    NORMA_BATCH_NORM = 6,
+    NORMA_INSTANCE_NORM = 7,
+    NORMA_GROUP_NORM = 8
 } norma_op;
 
 /* Where epsilon stands in the divisor. v is the variance (layer, channel norm, MVN), the mean square (RMS norm) or the
@@ -100,6 +103,19 @@ typedef enum norma_rms_mode {
     NORMA_RMS_ROUND_THEN_SCALE = 2, /* round(round(x * rstd) * scale): Hugging Face Llama, ONNX RMSNormalization */
     NORMA_RMS_ONE_PLUS_SCALE = 3    /* round(x * rstd * (1 + scale)): Gemma */
 } norma_rms_mode;
+
+/* Batch norm: where mean and variance come from. */
+typedef enum norma_statistics_source {
+    NORMA_STATISTICS_OF_BATCH = 1, /* from x; args.running_mean and running_variance, when given, are updated */
+    NORMA_STATISTICS_GIVEN = 2     /* args.given_mean and given_variance: inference with running statistics */
+} norma_statistics_source;
+
+/* Batch norm: how running statistics take in those of a batch; m is desc.momentum. */
+typedef enum norma_momentum_mode {
+    NORMA_MOMENTUM_OF_BATCH = 1,   /* running = (1 - m) * running + m * batch: PyTorch */
+    NORMA_MOMENTUM_OF_RUNNING = 2, /* running = m * running + (1 - m) * batch: ONNX, TensorFlow, Keras */
+    NORMA_MOMENTUM_CUMULATIVE = 3  /* the average of all batches so far, counted by args.updates: PyTorch's momentum None */
+} norma_momentum_mode;
 
 /* What args.rstd receives. */
 typedef enum norma_saved { NORMA_SAVE_RSTD = 1, NORMA_SAVE_VARIANCE = 2 } norma_saved;
@@ -182,7 +198,7 @@ typedef struct norma_desc {
     size_t struct_size;
     norma_op op;
     norma_dtype dtype;   /* of x, y, scale, shift, mean and rstd */
-    norma_layout layout; /* channel norm: where the channels lie */
+    norma_layout layout; /* channel, batch, instance and group norm: where the channels lie */
     int rank;
     int64_t shape[NORMA_MAX_RANK]; /* outermost first, as the tensor lies in memory */
     uint32_t axes;                 /* bit k set: axis k is reduced */
@@ -193,6 +209,11 @@ typedef struct norma_desc {
     int p; /* Lp norm: 1 or 2 */
     norma_rms_mode rms_mode;
     norma_saved saved;
+    int64_t groups;                     /* group norm: divides the channels */
+    norma_statistics_source statistics; /* batch norm, as are the next three */
+    norma_momentum_mode momentum_mode;
+    double momentum;      /* 0 to 1 */
+    int running_unbiased; /* 1: running_variance takes variance * n / (n - 1); 0: variance */
 } norma_desc;
 
 /* For the functions below: a descriptor with the given shape, nothing reduced yet. Not for callers. A rank that does not
@@ -214,6 +235,21 @@ static inline norma_desc norma_desc_of_shape_(norma_op op, int rank, const int64
     desc.p = 2;
     desc.rms_mode = NORMA_RMS_SCALE_THEN_ROUND;
     desc.saved = NORMA_SAVE_RSTD;
+    desc.groups = 1;
+    desc.statistics = NORMA_STATISTICS_OF_BATCH;
+    desc.momentum_mode = NORMA_MOMENTUM_OF_BATCH;
+    desc.momentum = 0.1;
+    desc.running_unbiased = 1;
+    return desc;
+}
+
+/* (n, c, spatial) as it lies in memory. */
+static inline norma_desc norma_desc_of_image_(norma_op op, int64_t n, int64_t c, int64_t spatial, norma_layout layout,
+                                              norma_dtype dtype)
+{
+    const int64_t shape[3] = {n, layout == NORMA_NHWC ? spatial : c, layout == NORMA_NHWC ? c : spatial};
+    norma_desc desc = norma_desc_of_shape_(op, 3, shape, dtype);
+    desc.layout = layout;
     return desc;
 }
 
@@ -271,10 +307,42 @@ static inline norma_desc norma_lp_norm_desc(int rank, const int64_t *shape, int 
  * [c]; each may be absent. epsilon 1e-5. (Liu et al.: A ConvNet for the 2020s, arXiv 2201.03545.) */
 static inline norma_desc norma_channel_norm_desc(int64_t n, int64_t c, int64_t spatial, norma_layout layout, norma_dtype dtype)
 {
-    const int64_t shape[3] = {n, layout == NORMA_NHWC ? spatial : c, layout == NORMA_NHWC ? c : spatial};
-    norma_desc desc = norma_desc_of_shape_(NORMA_CHANNEL_NORM, 3, shape, dtype);
-    desc.layout = layout;
+    norma_desc desc = norma_desc_of_image_(NORMA_CHANNEL_NORM, n, c, spatial, layout, dtype);
     desc.axes = layout == NORMA_NHWC ? 4 : 2;
+    return desc;
+}
+
+/* Batch norm: each channel over batch and space. x is (n, c, spatial) in NCHW, (n, spatial, c) in NHWC, spatial the product
+ * of all spatial extents (1 for a matrix). y = (x - mean) / sqrt(variance + epsilon) * scale + shift with scale and shift [c],
+ * each of which may be absent. epsilon 1e-5. Statistics of the batch; for inference set
+ * desc.statistics = NORMA_STATISTICS_GIVEN. Running statistics follow PyTorch's conventions unless the fields say otherwise:
+ * ONNX has NORMA_MOMENTUM_OF_RUNNING, momentum 0.9 and running_unbiased 0. (Ioffe, Szegedy: Batch Normalization,
+ * arXiv 1502.03167, algorithms 1 and 2; ONNX BatchNormalization 15; torch.nn.BatchNorm1d to 3d.) */
+static inline norma_desc norma_batch_norm_desc(int64_t n, int64_t c, int64_t spatial, norma_layout layout, norma_dtype dtype)
+{
+    norma_desc desc = norma_desc_of_image_(NORMA_BATCH_NORM, n, c, spatial, layout, dtype);
+    desc.axes = layout == NORMA_NHWC ? 3 : 5;
+    return desc;
+}
+
+/* Instance norm: each channel of each batch item over space. Shapes, scale and shift as for batch norm. epsilon 1e-5.
+ * (Ulyanov, Vedaldi, Lempitsky: Instance Normalization, arXiv 1607.08022, eq. 3; ONNX InstanceNormalization 6.) */
+static inline norma_desc norma_instance_norm_desc(int64_t n, int64_t c, int64_t spatial, norma_layout layout, norma_dtype dtype)
+{
+    norma_desc desc = norma_desc_of_image_(NORMA_INSTANCE_NORM, n, c, spatial, layout, dtype);
+    desc.axes = layout == NORMA_NHWC ? 2 : 4;
+    return desc;
+}
+
+/* Group norm: each group of c / groups neighbouring channels of each batch item, over those channels and space. Shapes, scale
+ * and shift as for batch norm; args.mean and rstd have one element per item and group. epsilon 1e-5.
+ * (Wu, He: Group Normalization, arXiv 1803.08494, eq. 7; ONNX GroupNormalization 21.) */
+static inline norma_desc norma_group_norm_desc(int64_t n, int64_t c, int64_t spatial, int64_t groups, norma_layout layout,
+                                               norma_dtype dtype)
+{
+    norma_desc desc = norma_desc_of_image_(NORMA_GROUP_NORM, n, c, spatial, layout, dtype);
+    desc.axes = 6;
+    desc.groups = groups;
     return desc;
 }
 
@@ -315,9 +383,14 @@ typedef struct norma_args {
     void *y;
     const void *scale; /* gamma, or NULL */
     const void *shift; /* beta, or NULL */
-    void *mean;        /* out, one per reduced set in order, or NULL; not for RMS and Lp norm */
+    void *mean;        /* out, one per reduced set in order, or NULL; not for RMS and Lp norm, nor with given statistics */
     void *rstd; /* out, likewise: 1 / divisor (0 where that is 0), or with NORMA_SAVE_VARIANCE the v of norma_epsilon_mode */
     void *pool; /* goes before the context's pool for this run when not NULL */
+    const void *given_mean;     /* batch norm with NORMA_STATISTICS_GIVEN: [c] */
+    const void *given_variance; /* likewise; at least 0 */
+    void *running_mean;         /* batch norm of batch statistics: [c], updated; both or neither */
+    void *running_variance;
+    int64_t *updates; /* counts the updates of the running statistics when not NULL; NORMA_MOMENTUM_CUMULATIVE needs it */
 } norma_args;
 
 /* Computes y. Allocates nothing, takes no lock, does no I/O. (OpenMP may do so when it starts its

@@ -1,5 +1,6 @@
 /* Fibers: strips of columns are shared out among the threads. */
 #include "drivers/drivers.h"
+#include "running.h"
 
 typedef struct fibers_share {
     const norma_plan *plan;
@@ -9,29 +10,69 @@ typedef struct fibers_share {
     int64_t tasks;
 } fibers_share;
 
-/* Strips [first, last) of matrix `outer`. */
-static void normalize_strips(const fibers_share *share, int64_t outer, int64_t first, int64_t last)
+static norma_fibers_job job_of(const fibers_share *share, int64_t outer)
 {
     const norma_plan *plan = share->plan;
     const norma_problem *problem = &plan->problem;
-    const norma_fibers_kernel *kernel = plan->kernel;
+    const norma_args *args = share->args;
+    const bool by_channel = problem->channels && (args->scale || args->shift);
+    const int64_t set = outer * (problem->length / problem->group);
     int64_t x, y;
     norma_axes_offset(problem->kept, problem->kept_count, outer, &x, &y);
     const norma_fibers_job job = {
-        .x = norma_at(plan, share->args->x, x),
-        .y = norma_out_at(plan, share->args->y, y),
-        .scale = share->args->scale,
-        .shift = share->args->shift,
-        .mean = norma_out_at(plan, share->args->mean, outer * problem->length),
-        .saved = norma_out_at(plan, share->args->rstd, outer * problem->length),
+        .x = norma_at(plan, args->x, x),
+        .y = norma_out_at(plan, args->y, y),
+        .scale = args->scale,
+        .shift = args->shift,
+        .channels = by_channel ? problem->channels : 0,
+        .channel = by_channel ? outer * problem->length % problem->channels : 0,
+        .group = problem->group,
+        .mean = norma_out_at(plan, args->mean, set),
+        .saved = norma_out_at(plan, args->rstd, set),
         .axes = problem->reduced,
         .axes_count = problem->reduced_count,
         .rows = problem->runs,
         .normalizer = &problem->normalizer,
         .blocking = &plan->blocking,
     };
-    const int64_t end = last * share->strip;
-    kernel->normalize(&job, first * share->strip, end < problem->length ? end : problem->length);
+    return job;
+}
+
+/* Columns [first, last), whose statistics are given, or go into running ones. */
+static void normalize_with_partials(const fibers_share *share, norma_fibers_job job, int64_t first, int64_t last)
+{
+    const norma_plan *plan = share->plan;
+    const norma_fibers_kernel *kernel = plan->kernel;
+    norma_partial partials[NORMA_STRIP_MAX];
+    job.partials = partials;
+    for (; first < last; first += share->strip) {
+        const int64_t end = last - first < share->strip ? last : first + share->strip;
+        if (plan->problem.given) {
+            for (int64_t i = first; i < end; i++) {
+                partials[i - first] = norma_running_given(plan, share->args, i);
+            }
+            kernel->apply(&job, first, end);
+        } else {
+            kernel->normalize(&job, first, end);
+            for (int64_t i = first; i < end; i++) {
+                norma_running_update(plan, share->args, i, &partials[i - first]);
+            }
+        }
+    }
+}
+
+/* Strips [first, last) of matrix `outer`. */
+static void normalize_strips(const fibers_share *share, int64_t outer, int64_t first, int64_t last)
+{
+    const norma_problem *problem = &share->plan->problem;
+    const norma_fibers_kernel *kernel = share->plan->kernel;
+    const norma_fibers_job job = job_of(share, outer);
+    const int64_t columns = last * share->strip < problem->length ? last * share->strip : problem->length;
+    if (problem->given || share->args->running_mean) {
+        normalize_with_partials(share, job, first * share->strip, columns);
+    } else {
+        kernel->normalize(&job, first * share->strip, columns);
+    }
 }
 
 static void normalize_share(void *argument, size_t task)

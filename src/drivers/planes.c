@@ -5,6 +5,7 @@
  * shared out whole), otherwise groups of whole runs. So threads may share out sets or units and the bits stay the same.
  */
 #include "drivers/drivers.h"
+#include "running.h"
 
 /* One set at work. */
 typedef struct planes_set {
@@ -16,6 +17,7 @@ typedef struct planes_set {
     int64_t unit_length;   /* where it is one */
     int64_t units;
     int64_t tasks;
+    int64_t channel; /* of its first element, where scale and shift go by channel */
     norma_affine affine;
     norma_partial partial[NORMA_SEGMENTS_MAX];
 } planes_set;
@@ -68,17 +70,65 @@ static void reduce_units(void *argument, size_t task)
     }
 }
 
+static double parameter(const norma_plan *plan, const void *tensor, int64_t index, double absent)
+{
+    if (!tensor) {
+        return absent;
+    }
+    return plan->problem.dtype == NORMA_F64 ? ((const double *)tensor)[index] : (double)((const float *)tensor)[index];
+}
+
+/* Where `count` elements of the set lie, and the scale and shift along them, or NULL. */
+typedef struct planes_piece {
+    const void *x;
+    void *y;
+    const void *scale;
+    const void *shift;
+    int64_t count;
+} planes_piece;
+
+static void write_piece(const planes_set *set, const norma_affine *affine, planes_piece piece)
+{
+    const norma_rows_kernel *kernel = set->plan->kernel;
+    const norma_rows_job job = {.normalizer = &set->plan->problem.normalizer, .blocking = &set->plan->blocking};
+    kernel->apply(&job, affine, piece.x, piece.y, piece.scale, piece.shift, piece.count);
+}
+
+/* The affine of a channel's elements in the set. */
+static norma_affine affine_of_channel(const planes_set *set, int64_t channel)
+{
+    const norma_args *args = set->args;
+    return norma_affine_with(set->affine, parameter(set->plan, args->scale, channel, 1),
+                             parameter(set->plan, args->shift, channel, 0));
+}
+
 /* Elements [first, last) of a run. */
 static void write_range(const planes_set *set, int64_t run, int64_t first, int64_t last)
 {
     const norma_plan *plan = set->plan;
     const norma_problem *problem = &plan->problem;
-    const norma_rows_kernel *kernel = plan->kernel;
-    const norma_rows_job job = {.normalizer = &problem->normalizer, .blocking = &plan->blocking};
+    const norma_args *args = set->args;
     int64_t x, y;
     norma_axes_offset(problem->reduced, problem->reduced_count, run, &x, &y);
-    kernel->apply(&job, &set->affine, norma_at(plan, set->x, x + first), norma_out_at(plan, set->y, y + first),
-                  norma_at(plan, set->args->scale, first), norma_at(plan, set->args->shift, first), last - first);
+    const bool by_channel = problem->channels && (args->scale || args->shift);
+    /* A channel of one element in a run of many: the parameters lie along the run. */
+    const bool along = !by_channel || (problem->per_channel == 1 && problem->length > 1);
+    if (along) {
+        const int64_t at = first + set->channel;
+        const planes_piece piece = {norma_at(plan, set->x, x + first), norma_out_at(plan, set->y, y + first),
+                                    norma_at(plan, args->scale, at), norma_at(plan, args->shift, at), last - first};
+        write_piece(set, &set->affine, piece);
+        return;
+    }
+    while (first < last) {
+        const int64_t channel = first / problem->per_channel;
+        const int64_t end = (channel + 1) * problem->per_channel;
+        const norma_affine affine = affine_of_channel(set, set->channel + channel);
+        const planes_piece piece = {norma_at(plan, set->x, x + first), norma_out_at(plan, set->y, y + first), NULL, NULL,
+                                    (end < last ? end : last) - first};
+        write_piece(set, &affine, piece);
+        first += piece.count;
+    }
 }
 
 static void write_share(void *argument, size_t task)
@@ -110,6 +160,26 @@ static void store_statistic(const norma_plan *plan, void *tensor, int64_t index,
     }
 }
 
+/* The statistics of a whole set. */
+static norma_partial reduce_set(planes_set *set, int64_t tasks)
+{
+    const norma_problem *problem = &set->plan->problem;
+    if (problem->runs == 1) {
+        set->unit_length = norma_segment_length(problem->length);
+        set->units = divide_up(problem->length, set->unit_length);
+    } else {
+        set->runs_per_unit = divide_up(problem->runs, NORMA_SEGMENTS_MAX);
+        set->units = divide_up(problem->runs, set->runs_per_unit);
+    }
+    set->tasks = tasks < set->units ? tasks : set->units;
+    norma_drive_tasks(set->plan, set->args, set->tasks, reduce_units, set);
+    norma_partial whole = set->partial[0];
+    for (int64_t unit = 1; unit < set->units; unit++) {
+        whole = norma_partial_merge(whole, set->partial[unit]);
+    }
+    return whole;
+}
+
 static void normalize_set(const norma_plan *plan, const norma_args *args, int64_t index, int64_t tasks)
 {
     const norma_problem *problem = &plan->problem;
@@ -118,24 +188,16 @@ static void normalize_set(const norma_plan *plan, const norma_args *args, int64_
     norma_axes_offset(problem->kept, problem->kept_count, index, &x, &y);
     set.x = norma_at(plan, args->x, x);
     set.y = norma_out_at(plan, args->y, y);
-    if (problem->runs == 1) {
-        set.unit_length = norma_segment_length(problem->length);
-        set.units = divide_up(problem->length, set.unit_length);
-    } else {
-        set.runs_per_unit = divide_up(problem->runs, NORMA_SEGMENTS_MAX);
-        set.units = divide_up(problem->runs, set.runs_per_unit);
+    if (problem->channels) {
+        set.channel = index * (problem->length / problem->per_channel) % problem->channels;
     }
-    set.tasks = tasks < set.units ? tasks : set.units;
-    norma_drive_tasks(plan, args, set.tasks, reduce_units, &set);
-    norma_partial whole = set.partial[0];
-    for (int64_t unit = 1; unit < set.units; unit++) {
-        whole = norma_partial_merge(whole, set.partial[unit]);
-    }
+    const norma_partial whole = problem->given ? norma_running_given(plan, args, set.channel) : reduce_set(&set, tasks);
     set.affine = norma_normalizer_affine(&problem->normalizer, &whole);
     set.tasks = tasks;
     norma_drive_tasks(plan, args, set.tasks, write_share, &set);
     store_statistic(plan, args->mean, index, whole.mean);
     store_statistic(plan, args->rstd, index, norma_normalizer_saved(&problem->normalizer, &whole, set.affine.factor));
+    norma_running_update(plan, args, set.channel, &whole);
 }
 
 /* Several sets to a task. */

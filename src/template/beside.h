@@ -1,9 +1,9 @@
 /*
  * Writing rows beside the reduction of the next, a few vectors at a time.
  *
- * Beyond L2 a row costs what it takes to read it and to write it. Both go on at once only while their instructions stand
- * next to each other, so the loops of template/reduce.h call beside_advance() as they go. It writes either the row before,
- * at the same pace (abreast), or a group of rows strip by strip, each row's part in turn, so that the strip's scale and
+ * Where L1 is crowded, a row costs what it takes to read it and to write it. Both go on at once only while their instructions
+ * stand next to each other, so the loops of template/reduce.h call beside_advance() as they go. It writes either the row
+ * before, at the same pace (abreast), or a group of rows strip by strip, each row's part in turn, so that the strip's scale and
  * shift stay in L1 (template/rows.h says which when).
  */
 #ifndef NORMA_BESIDE_H

@@ -221,26 +221,87 @@ INLINE void reduce_strip(strip *s)
     keep_in_range(s);
 }
 
-/* mean and m2 become center, factor and low; saves what the caller asked for. */
+/* What a strip's column i is, as a part of its reduced set. */
+INLINE norma_partial partial_of_column(const strip *s, int64_t i)
+{
+    const norma_partial partial = {(double)s->job->rows, (double)s->origin[i] + s->mean[i], s->m2[i]};
+    return partial;
+}
+
+INLINE void set_columns(strip *s, int64_t first, int64_t last, double origin, double mean, double m2)
+{
+    for (int64_t i = first; i < last; i++) {
+        s->origin[i] = (real)origin; /* it comes from a real */
+        s->mean[i] = mean;
+        s->m2[i] = m2;
+    }
+}
+
+/* Columns [first, last) of the strip, which follow those in `whole`, as one. Means count from the whole's origin, one of the
+ * data: sums of f64 near it keep their digits. */
+INLINE norma_partial merge_columns(const strip *s, int64_t first, int64_t last, norma_partial whole, double origin)
+{
+    for (int64_t i = first; i < last; i++) {
+        const norma_partial column = {(double)s->job->rows, (double)s->origin[i] - origin + s->mean[i], s->m2[i]};
+        whole = whole.count > 0 ? norma_partial_merge(whole, column) : column;
+    }
+    return whole;
+}
+
+/* Each group's columns become alike. */
+INLINE void merge_groups(strip *s)
+{
+    const int64_t group = s->job->group;
+    for (int64_t first = 0; group > 1 && first < s->columns; first += group) {
+        const double origin = (double)s->origin[first];
+        const norma_partial none = {0, 0, 0};
+        const norma_partial whole = merge_columns(s, first, first + group, none, origin);
+        set_columns(s, first, first + group, origin, whole.mean, whole.m2);
+    }
+}
+
+/* mean and m2 become center, factor and low, which takes a shift of the column's own in. */
 INLINE void finish_strip(strip *s)
 {
     const norma_fibers_job *job = s->job;
     const norma_normalizer normalizer = *job->normalizer;
-    real *mean = job->mean ? (real *)job->mean + s->first : NULL;
-    real *saved = job->saved ? (real *)job->saved + s->first : NULL;
+    const bool own = job->channels != 0;
+    int64_t channel = own ? (job->channel + s->first) % job->channels : 0;
     for (int64_t i = 0; i < s->columns; i++) {
         const double origin = (double)s->origin[i];
-        const norma_partial partial = {(double)job->rows, origin + s->mean[i], s->m2[i]};
+        const norma_partial partial = partial_of_column(s, i);
         const double factor = norma_normalizer_affine(&normalizer, &partial).factor;
         const real center = (real)partial.mean;
+        const double low = origin - (double)center + s->mean[i];
         s->a[i] = center;
-        s->b[i] = real_factor(factor);
-        s->c[i] = -(real)(origin - (double)center + s->mean[i]) * s->b[i];
-        if (mean) {
-            mean[i] = (real)partial.mean;
+        if (own) {
+            s->b[i] = real_factor(factor * parameter(job->scale, channel, 1));
+            s->c[i] = (real)(parameter(job->shift, channel, 0) - low * (double)s->b[i]);
+            channel = channel + 1 < job->channels ? channel + 1 : 0;
+        } else {
+            s->b[i] = real_factor(factor);
+            s->c[i] = -(real)low * s->b[i];
         }
-        if (saved) {
-            saved[i] = (real)norma_normalizer_saved(&normalizer, &partial, factor);
+    }
+}
+
+/* What the caller asked for, of the reduced sets that begin in the strip. */
+INLINE void save_strip(const strip *s)
+{
+    const norma_fibers_job *job = s->job;
+    const int64_t group = job->group;
+    if (!job->mean && !job->saved) {
+        return;
+    }
+    int64_t set = (s->first + group - 1) / group;
+    for (int64_t i = set * group - s->first; i < s->columns; i += group, set++) {
+        const norma_partial partial = partial_of_column(s, i);
+        if (job->mean) {
+            ((real *)job->mean)[set] = (real)partial.mean;
+        }
+        if (job->saved) {
+            const double factor = norma_normalizer_affine(job->normalizer, &partial).factor;
+            ((real *)job->saved)[set] = (real)norma_normalizer_saved(job->normalizer, &partial, factor);
         }
     }
 }
@@ -337,33 +398,96 @@ INLINE void write_with(fiber_step step, const strip *s)
     }
 }
 
+/* A strip whose statistics are known. Of the ops with fibers only channel norm has scale and shift along the rows. */
+INLINE void write_columns(norma_statistic statistic, const strip *s)
+{
+    const norma_fibers_job *job = s->job;
+    const bool along_rows = statistic == NORMA_MOMENTS && !job->channels;
+    fiber_step step = {.statistic = statistic};
+    if (along_rows && job->scale && job->shift) {
+        step.has_scale = step.has_shift = true;
+        write_with(step, s);
+    } else if (along_rows && job->scale) {
+        step.has_scale = true;
+        write_with(step, s);
+    } else if (along_rows && job->shift) {
+        step.has_shift = true;
+        write_with(step, s);
+    } else {
+        write_with(step, s);
+    }
+}
+
+/* A group wider than a strip: all of it is reduced, strip by strip, before any of it is written. */
+NOINLINE void normalize_wide_group(norma_statistic statistic, strip *s, int64_t first)
+{
+    const int64_t group = s->job->group;
+    norma_partial whole = {0, 0, 0};
+    double origin = 0;
+    for (int64_t at = 0; at < group; at += s->columns) {
+        s->first = first + at;
+        s->columns = group - at < NORMA_STRIP_MAX ? group - at : NORMA_STRIP_MAX;
+        reduce_strip(s);
+        origin = at ? origin : (double)s->origin[0];
+        whole = merge_columns(s, 0, s->columns, whole, origin);
+    }
+    for (int64_t at = 0; at < group; at += s->columns) {
+        s->first = first + at;
+        s->columns = group - at < NORMA_STRIP_MAX ? group - at : NORMA_STRIP_MAX;
+        set_columns(s, 0, s->columns, origin, whole.mean, whole.m2);
+        if (at == 0) {
+            save_strip(s);
+        }
+        finish_strip(s);
+        write_columns(statistic, s);
+    }
+}
+
 INLINE void fibers_normalize(norma_statistic statistic, const norma_fibers_job *job, int64_t first, int64_t last)
 {
     const int64_t strip_columns = job->blocking->strip;
-    assert(strip_columns > 0 && strip_columns <= NORMA_STRIP_MAX);
+    const int64_t begin = first;
     strip s; /* not cleared: that would cost as much as a small strip's work */
     s.job = job;
     s.statistic = statistic;
-    fiber_step step = {.statistic = statistic};
+    assert(strip_columns > 0 && job->group > 0);
+    if (RARELY(job->group > NORMA_STRIP_MAX)) {
+        for (; first < last; first += job->group) {
+            normalize_wide_group(statistic, &s, first);
+        }
+        return;
+    }
+    assert(strip_columns <= NORMA_STRIP_MAX && strip_columns % job->group == 0);
     for (; first < last; first += strip_columns) {
         s.first = first;
         s.columns = last - first < strip_columns ? last - first : strip_columns;
         reduce_strip(&s);
-        finish_strip(&s);
-        /* Channel norm alone has scale and shift here. */
-        if (statistic == NORMA_MOMENTS && job->scale && job->shift) {
-            step.has_scale = step.has_shift = true;
-            write_with(step, &s);
-        } else if (statistic == NORMA_MOMENTS && job->scale) {
-            step.has_scale = true;
-            write_with(step, &s);
-        } else if (statistic == NORMA_MOMENTS && job->shift) {
-            step.has_shift = true;
-            write_with(step, &s);
-        } else {
-            write_with(step, &s);
+        merge_groups(&s);
+        for (int64_t i = 0; job->partials && i < s.columns; i++) {
+            job->partials[first - begin + i] = partial_of_column(&s, i);
         }
+        save_strip(&s);
+        finish_strip(&s);
+        write_columns(statistic, &s);
     }
+}
+
+INLINE void fibers_apply(norma_statistic statistic, const norma_fibers_job *job, int64_t first, int64_t last)
+{
+    assert(last - first <= NORMA_STRIP_MAX);
+    strip s;
+    s.job = job;
+    s.statistic = statistic;
+    s.first = first;
+    s.columns = last - first;
+    for (int64_t i = 0; i < s.columns; i++) {
+        const norma_partial partial = job->partials[i];
+        s.origin[i] = (real)partial.mean;
+        s.mean[i] = partial.mean - (double)s.origin[i];
+        s.m2[i] = partial.m2;
+    }
+    finish_strip(&s);
+    write_columns(statistic, &s);
 }
 
 #define DEFINE_FIBERS_KERNEL(statistic, value)                                                                                 \
@@ -371,7 +495,12 @@ INLINE void fibers_normalize(norma_statistic statistic, const norma_fibers_job *
     {                                                                                                                          \
         fibers_normalize(value, job, first, last);                                                                             \
     }                                                                                                                          \
-    const norma_fibers_kernel NORMA_KERNEL_NAME(fibers, statistic) = {.normalize = fibers_##statistic##_normalize}
+    static void fibers_##statistic##_apply(const norma_fibers_job *job, int64_t first, int64_t last)                           \
+    {                                                                                                                          \
+        fibers_apply(value, job, first, last);                                                                                 \
+    }                                                                                                                          \
+    const norma_fibers_kernel NORMA_KERNEL_NAME(fibers, statistic) = {.normalize = fibers_##statistic##_normalize,             \
+                                                                      .apply = fibers_##statistic##_apply}
 
 DEFINE_FIBERS_KERNEL(moments, NORMA_MOMENTS);
 DEFINE_FIBERS_KERNEL(squares, NORMA_SQUARES);

@@ -12,6 +12,9 @@
 #include "template/beside.h"
 #include "template/welford.h"
 
+_Static_assert((int)ADVANCE == (int)CHAINS && (int)CHUNK % (int)CHAINS == 0,
+               "what is written beside a reduction keeps its pace");
+
 /* How elements are read: as they are, or by rescue() as (x * before - origin) * after. */
 typedef struct leaf_scale {
     real before;

@@ -23,10 +23,14 @@ INLINE void store_statistic(void *out, int64_t index, double value)
 /* What writing a row takes, and what the caller asked to keep. */
 NOINLINE void finish_row(const norma_rows_job *job, int64_t row, const norma_partial *partial, row_affine *affine)
 {
-    const norma_affine whole = norma_normalizer_affine(job->normalizer, partial);
-    *affine = row_affine_of(&whole);
+    norma_affine whole = norma_normalizer_affine(job->normalizer, partial);
     store_statistic(job->mean, row, partial->mean);
     store_statistic(job->saved, row, norma_normalizer_saved(job->normalizer, partial, whole.factor));
+    if (job->channels) {
+        whole = norma_affine_with(whole, parameter(job->scale, row % job->channels, 1),
+                                  parameter(job->shift, row % job->channels, 0));
+    }
+    *affine = row_affine_of(&whole);
 }
 
 /*
@@ -205,6 +209,7 @@ INLINE void normalize_batches(write_step step, const norma_rows_job *job, int64_
 /* Each row is written beside the reduction of the next. Rows are of one leaf. */
 INLINE void normalize_abreast(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
 {
+    assert(first < last);
     const leaf_shape shape = leaf_shape_of(job->length);
     const int64_t done = beside_done(shape.vectors);
     row_affine affine = reduce_row(step.statistic, job, first);
@@ -229,7 +234,7 @@ INLINE void normalize_in_turn(write_step step, const norma_rows_job *job, int64_
 {
     if (job->length <= NORMA_RUN_LEAF && first + 1 < last) {
         const int64_t even = last - (last - first) % 2;
-        if (step.stream || job->blocking->group > 2) {
+        if (job->blocking->order == NORMA_PAIRS && (step.stream || job->blocking->group > 2)) {
             normalize_batches(step, job, first, even);
         } else {
             normalize_pairs(step, job, first, even);
@@ -272,16 +277,18 @@ INLINE void normalize_grouped(write_step step, const norma_rows_job *job, int64_
     simd_fence();
 }
 
-/* One line per step: the statistic, and whether there is a scale, one to add 1 to, a shift. */
+/* One line per step: the statistic, whether there is a scale, one to add 1 to, a shift, along the row; or a shift of the row's
+ * own. */
 #define ROW_STEPS(X)                                                                                                           \
-    X(centered, NORMA_MOMENTS, false, false, false)                                                                            \
-    X(centered_scale, NORMA_MOMENTS, true, false, false)                                                                       \
-    X(centered_shift, NORMA_MOMENTS, false, false, true)                                                                       \
-    X(centered_scale_shift, NORMA_MOMENTS, true, false, true)                                                                  \
-    X(root, NORMA_SQUARES, false, false, false)                                                                                \
-    X(root_scale, NORMA_SQUARES, true, false, false)                                                                           \
-    X(root_one_plus_scale, NORMA_SQUARES, true, true, false)                                                                   \
-    X(sum, NORMA_MAGNITUDES, false, false, false)
+    X(centered, NORMA_MOMENTS, false, false, false, false)                                                                     \
+    X(centered_scale, NORMA_MOMENTS, true, false, false, false)                                                                \
+    X(centered_shift, NORMA_MOMENTS, false, false, true, false)                                                                \
+    X(centered_scale_shift, NORMA_MOMENTS, true, false, true, false)                                                           \
+    X(centered_own_shift, NORMA_MOMENTS, false, false, false, true)                                                            \
+    X(root, NORMA_SQUARES, false, false, false, false)                                                                         \
+    X(root_scale, NORMA_SQUARES, true, false, false, false)                                                                    \
+    X(root_one_plus_scale, NORMA_SQUARES, true, true, false, false)                                                            \
+    X(sum, NORMA_MAGNITUDES, false, false, false, false)
 
 /* What a step is compiled into. */
 typedef struct row_writers {
@@ -289,26 +296,26 @@ typedef struct row_writers {
     void (*apply)(const norma_affine *affine, const real *x, real *y, const real *scale, const real *shift, int64_t count);
 } row_writers;
 
-#define DEFINE_WRITERS(name, statistic_, scale_, one_plus_, shift_)                                                            \
+#define DEFINE_WRITERS(name, statistic_, scale_, one_plus_, shift_, own_)                                                      \
     NOINLINE void normalize_##name##_grouped(const norma_rows_job *job, int64_t first, int64_t last)                           \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, true, false, 1};                                       \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, true, false, 1};                                 \
         normalize_grouped(step, job, first, last);                                                                             \
     }                                                                                                                          \
     NOINLINE void normalize_##name##_abreast(const norma_rows_job *job, int64_t first, int64_t last)                           \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, false, true, 1};                                       \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, false, true, 1};                                 \
         normalize_abreast(step, job, first, last);                                                                             \
     }                                                                                                                          \
     NOINLINE void normalize_##name##_stream(const norma_rows_job *job, int64_t first, int64_t last)                            \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, true, true, 1};                                        \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, true, true, 1};                                  \
         normalize_in_turn(step, job, first, last);                                                                             \
         simd_fence();                                                                                                          \
     }                                                                                                                          \
     NOINLINE void normalize_##name##_cached(const norma_rows_job *job, int64_t first, int64_t last)                            \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, false, true, 1};                                       \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, false, true, 1};                                 \
         normalize_in_turn(step, job, first, last);                                                                             \
     }                                                                                                                          \
     static void normalize_##name(const norma_rows_job *job, int64_t first, int64_t last)                                       \
@@ -323,7 +330,7 @@ typedef struct row_writers {
     static void apply_##name(const norma_affine *affine, const real *x, real *y, const real *scale, const real *shift,         \
                              int64_t count)                                                                                    \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, false, false, 1};                                      \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, false, false, 1};                                \
         const row_affine row = row_affine_of(affine);                                                                          \
         const out_rows out = {x, y, 0, 0, scale, shift, 0};                                                                    \
         write_rows(step, &out, &row, 0, count);                                                                                \
@@ -332,8 +339,11 @@ typedef struct row_writers {
 
 ROW_STEPS(DEFINE_WRITERS)
 
-INLINE const row_writers *row_writers_of(norma_statistic statistic, const norma_rows_job *job, bool scale, bool shift)
+INLINE const row_writers *row_writers_of(norma_statistic statistic, const norma_rows_job *job, bool scale, bool shift, bool own)
 {
+    if (statistic == NORMA_MOMENTS && own) {
+        return &centered_own_shift_writers;
+    }
     if (statistic == NORMA_MOMENTS) {
         return scale   ? shift ? &centered_scale_shift_writers : &centered_scale_writers
                : shift ? &centered_shift_writers
@@ -347,13 +357,13 @@ INLINE const row_writers *row_writers_of(norma_statistic statistic, const norma_
 
 INLINE void rows_normalize(norma_statistic statistic, const norma_rows_job *job, int64_t first, int64_t last)
 {
-    row_writers_of(statistic, job, job->scale, job->shift)->normalize(job, first, last);
+    row_writers_of(statistic, job, job->scale, job->shift, job->channels)->normalize(job, first, last);
 }
 
 INLINE void rows_apply(norma_statistic statistic, const norma_rows_job *job, const norma_affine *affine, const void *x, void *y,
                        const void *scale, const void *shift, int64_t count)
 {
-    row_writers_of(statistic, job, scale, shift)->apply(affine, x, y, scale, shift, count);
+    row_writers_of(statistic, job, scale, shift, affine->own_shift)->apply(affine, x, y, scale, shift, count);
 }
 
 INLINE norma_partial rows_reduce(norma_statistic statistic, const void *x, int64_t count)

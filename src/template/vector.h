@@ -82,7 +82,13 @@ enum {
 /* A factor in the type of x. One beyond its range stays finite: times the 0 of a constant row it must give 0. */
 INLINE real real_factor(double factor)
 {
-    return factor > (double)REAL_MAX ? REAL_MAX : (real)factor;
+    return factor > (double)REAL_MAX ? REAL_MAX : factor < -(double)REAL_MAX ? -REAL_MAX : (real)factor;
+}
+
+/* Element `index` of a scale or shift, or what stands for it. */
+INLINE double parameter(const void *tensor, int64_t index, double absent)
+{
+    return tensor ? (double)((const real *)tensor)[index] : absent;
 }
 
 /* How many of the lanes [part * WIDTH, (part + 1) * WIDTH) lie below count. */

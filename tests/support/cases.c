@@ -112,6 +112,55 @@ static norma_desc mvn_fibers_of_two_axes(norma_dtype dtype)
     return norma_mvn_desc(4, shape, 2, axes, dtype);
 }
 
+static norma_desc batch_nchw(norma_dtype dtype)
+{
+    return norma_batch_norm_desc(6, 5, 1717, NORMA_NCHW, dtype);
+}
+
+static norma_desc batch_nhwc(norma_dtype dtype)
+{
+    return norma_batch_norm_desc(6, 70, 515, NORMA_NHWC, dtype);
+}
+
+static norma_desc batch_given_nchw(norma_dtype dtype)
+{
+    norma_desc desc = norma_batch_norm_desc(6, 21, 515, NORMA_NCHW, dtype);
+    desc.statistics = NORMA_STATISTICS_GIVEN;
+    return desc;
+}
+
+static norma_desc batch_given_nhwc(norma_dtype dtype)
+{
+    norma_desc desc = norma_batch_norm_desc(6, 70, 515, NORMA_NHWC, dtype);
+    desc.statistics = NORMA_STATISTICS_GIVEN;
+    return desc;
+}
+
+static norma_desc instance_nchw(norma_dtype dtype)
+{
+    return norma_instance_norm_desc(7, 13, 515, NORMA_NCHW, dtype);
+}
+
+static norma_desc instance_nhwc(norma_dtype dtype)
+{
+    return norma_instance_norm_desc(7, 37, 515, NORMA_NHWC, dtype);
+}
+
+static norma_desc group_nchw(norma_dtype dtype)
+{
+    return norma_group_norm_desc(5, 24, 515, 4, NORMA_NCHW, dtype);
+}
+
+static norma_desc group_nhwc(norma_dtype dtype)
+{
+    return norma_group_norm_desc(5, 24, 515, 4, NORMA_NHWC, dtype);
+}
+
+static norma_desc group_wide_nhwc(norma_dtype dtype)
+{
+    return norma_group_norm_desc(2, 1200, 33, 2, NORMA_NHWC, dtype);
+}
+
 static const struct {
     const char *name;
     make_desc make;
@@ -133,6 +182,15 @@ static const struct {
     {"mvn_rows", mvn_rows},
     {"mvn_fibers", mvn_fibers},
     {"mvn_fibers_of_two_axes", mvn_fibers_of_two_axes},
+    {"batch_norm_nchw", batch_nchw},
+    {"batch_norm_nhwc", batch_nhwc},
+    {"batch_norm_given_nchw", batch_given_nchw},
+    {"batch_norm_given_nhwc", batch_given_nhwc},
+    {"instance_norm_nchw", instance_nchw},
+    {"instance_norm_nhwc", instance_nhwc},
+    {"group_norm_nchw", group_nchw},
+    {"group_norm_nhwc", group_nhwc},
+    {"group_norm_wide_nhwc", group_wide_nhwc},
 };
 
 size_t cases_count(void)
@@ -148,8 +206,9 @@ test_case cases_get(size_t index)
     const norma_op op = c.desc.op;
     c.inputs.scale = op != NORMA_LP_NORM && op != NORMA_MVN;
     c.inputs.shift = c.inputs.scale && op != NORMA_RMS_NORM;
-    c.inputs.mean = op != NORMA_LP_NORM && op != NORMA_RMS_NORM;
-    c.inputs.rstd = true;
+    const bool given = c.desc.statistics == NORMA_STATISTICS_GIVEN;
+    c.inputs.mean = op != NORMA_LP_NORM && op != NORMA_RMS_NORM && !given;
+    c.inputs.rstd = !given;
     c.inputs.offset = 10;
     c.inputs.spread = 1;
     return c;

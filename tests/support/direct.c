@@ -64,6 +64,7 @@ static void run_fibers(const trial *t, const norma_fibers_kernel *kernel, const 
     for (int64_t set = 0; set < t->want->sets; set += columns) {
         const size_t at = (size_t)t->want->x_at[set * t->want->length] * size, saved_at = (size_t)set * size;
         const norma_fibers_job job = {
+            .group = 1,
             .x = (const char *)t->args.x + at,
             .y = (char *)t->args.y + at,
             .scale = t->args.scale,

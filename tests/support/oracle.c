@@ -50,16 +50,50 @@ static void locate(const axes_of *axes, int64_t index, int64_t *x_at, int64_t *y
     }
 }
 
+static bool is_image(const norma_desc *desc)
+{
+    return desc->op == NORMA_BATCH_NORM || desc->op == NORMA_INSTANCE_NORM || desc->op == NORMA_GROUP_NORM;
+}
+
+static int64_t channels_of(const norma_desc *desc)
+{
+    return desc->shape[desc->layout == NORMA_NHWC ? 2 : 1];
+}
+
+/* The channel of an element of (n, c, spatial) or (n, spatial, c). */
+static int64_t channel_of(const norma_desc *desc, int64_t at)
+{
+    return (desc->layout == NORMA_NHWC ? at : at / desc->shape[2]) % channels_of(desc);
+}
+
+/* With the channels split in groups and channels of a group: then groups are kept and the rest is reduced. */
+static norma_desc split_groups(const norma_desc *desc)
+{
+    norma_desc split = *desc;
+    if (desc->op == NORMA_GROUP_NORM) {
+        const bool last = desc->layout == NORMA_NHWC;
+        split.rank = 4;
+        split.shape[1] = last ? desc->shape[1] : desc->groups;
+        split.shape[2] = last ? desc->groups : channels_of(desc) / desc->groups;
+        split.shape[3] = last ? channels_of(desc) / desc->groups : desc->shape[2];
+        split.axes = last ? 10 : 12;
+    }
+    return split;
+}
+
 oracle *oracle_layout(const norma_desc *desc)
 {
-    const axes_of kept = choose_axes(desc, false), reduced = choose_axes(desc, true);
+    const norma_desc split = split_groups(desc);
+    const axes_of kept = choose_axes(&split, false), reduced = choose_axes(&split, true);
     oracle *o = suite_alloc(1, sizeof *o);
     o->sets = size_of(&kept);
     o->length = size_of(&reduced);
+    o->params = is_image(desc) ? channels_of(desc) : o->length;
     const size_t sets = (size_t)o->sets, elements = (size_t)(o->sets * o->length);
     o->y = suite_alloc(elements, sizeof *o->y);
     o->x_at = suite_alloc(elements, sizeof *o->x_at);
     o->y_at = suite_alloc(elements, sizeof *o->y_at);
+    o->param_at = suite_alloc(elements, sizeof *o->param_at);
     o->mean = suite_alloc(sets, sizeof *o->mean);
     o->rstd = suite_alloc(sets, sizeof *o->rstd);
     o->v = suite_alloc(sets, sizeof *o->v);
@@ -71,6 +105,7 @@ oracle *oracle_layout(const norma_desc *desc)
             locate(&reduced, i, &x_at, &y_at);
             o->x_at[set * o->length + i] = x_at;
             o->y_at[set * o->length + i] = y_at;
+            o->param_at[set * o->length + i] = is_image(desc) ? channel_of(desc, x_at) : i;
         }
     }
     return o;
@@ -97,7 +132,8 @@ static bool has_mean(const norma_desc *desc)
     return desc->op != NORMA_RMS_NORM && desc->op != NORMA_LP_NORM;
 }
 
-static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, const void *x, const void *scale, const void *shift)
+/* The mean of a set, and its v. */
+static void reduce_set(const oracle *o, int64_t set, const norma_desc *desc, const void *x, long double *mean, long double *v)
 {
     const int64_t *x_at = o->x_at + set * o->length;
     const bool magnitudes = desc->op == NORMA_LP_NORM && desc->p == 1;
@@ -105,13 +141,25 @@ static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, const 
     for (int64_t i = 0; has_mean(desc) && i < o->length; i++) {
         sum += element_get(desc->dtype, x, x_at[i]);
     }
-    const long double mean = sum / o->length;
-    long double v = 0;
+    *mean = sum / o->length;
+    *v = 0;
     for (int64_t i = 0; i < o->length; i++) {
-        const long double d = element_get(desc->dtype, x, x_at[i]) - mean;
-        v += magnitudes ? fabsl(d) : d * d;
+        const long double d = element_get(desc->dtype, x, x_at[i]) - *mean;
+        *v += magnitudes ? fabsl(d) : d * d;
     }
-    v = desc->op == NORMA_LP_NORM ? v : v / o->length;
+    *v = desc->op == NORMA_LP_NORM ? *v : *v / o->length;
+}
+
+static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, oracle_inputs in)
+{
+    const int64_t *x_at = o->x_at + set * o->length, *param_at = o->param_at + set * o->length;
+    long double mean, v;
+    if (desc->statistics == NORMA_STATISTICS_GIVEN) {
+        mean = element_get(desc->dtype, in.given_mean, set);
+        v = element_get(desc->dtype, in.given_variance, set);
+    } else {
+        reduce_set(o, set, desc, in.x, &mean, &v);
+    }
     const long double divisor = divisor_of(desc, v);
     const long double factor = divisor == 0 ? 0 : 1 / divisor;
     o->mean[set] = (double)mean;
@@ -119,22 +167,22 @@ static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, const 
     o->v[set] = (double)v;
     const bool one_plus = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ONE_PLUS_SCALE;
     for (int64_t i = 0; i < o->length; i++) {
-        long double y = divisor == 0 ? 0 : (element_get(desc->dtype, x, x_at[i]) - mean) / divisor;
-        if (scale) {
-            y *= element_get(desc->dtype, scale, i) + (one_plus ? 1.0L : 0.0L);
+        long double y = divisor == 0 ? 0 : (element_get(desc->dtype, in.x, x_at[i]) - mean) / divisor;
+        if (in.scale) {
+            y *= element_get(desc->dtype, in.scale, param_at[i]) + (one_plus ? 1.0L : 0.0L);
         }
-        if (shift) {
-            y += element_get(desc->dtype, shift, i);
+        if (in.shift) {
+            y += element_get(desc->dtype, in.shift, param_at[i]);
         }
         o->y[set * o->length + i] = (double)y;
     }
 }
 
-oracle *oracle_create(const norma_desc *desc, const void *x, const void *scale, const void *shift)
+oracle *oracle_create(const norma_desc *desc, oracle_inputs inputs)
 {
     oracle *o = oracle_layout(desc);
     for (int64_t set = 0; set < o->sets; set++) {
-        normalize_set(o, set, desc, x, scale, shift);
+        normalize_set(o, set, desc, inputs);
     }
     return o;
 }
@@ -145,6 +193,7 @@ void oracle_destroy(oracle *o)
         free(o->y);
         free(o->x_at);
         free(o->y_at);
+        free(o->param_at);
         free(o->mean);
         free(o->rstd);
         free(o->v);

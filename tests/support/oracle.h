@@ -14,16 +14,27 @@
 typedef struct oracle {
     int64_t sets;
     int64_t length; /* elements of a set */
+    int64_t params; /* elements of scale and of shift */
     double *y;
     double *mean; /* one per set, as are the next two */
     double *rstd;
     double *v;     /* see norma_epsilon_mode */
     int64_t *x_at; /* where the element lies in x, and in y */
     int64_t *y_at;
+    int64_t *param_at; /* its scale and shift */
 } oracle;
 
-/* scale and shift may be NULL. The descriptor must be a legal one. */
-oracle *oracle_create(const norma_desc *desc, const void *x, const void *scale, const void *shift);
+/* What goes into a run. scale and shift may be NULL; given statistics are there when the descriptor says so. */
+typedef struct oracle_inputs {
+    const void *x;
+    const void *scale;
+    const void *shift;
+    const void *given_mean;
+    const void *given_variance;
+} oracle_inputs;
+
+/* The descriptor must be a legal one. */
+oracle *oracle_create(const norma_desc *desc, oracle_inputs inputs);
 void oracle_destroy(oracle *o);
 
 /* Where elements lie, without their values: y, mean, rstd and v are zero. */

@@ -6,7 +6,7 @@
 #include "support/element.h"
 #include "support/suite.h"
 
-enum { X, Y, SCALE, SHIFT, MEAN, RSTD, TENSORS };
+enum { X, Y, SCALE, SHIFT, MEAN, RSTD, GIVEN_MEAN, GIVEN_VARIANCE, TENSORS };
 
 static void *random_tensor(norma_dtype dtype, int64_t count, random_state *random, double offset, double spread)
 {
@@ -32,7 +32,8 @@ static void *random_x(const trial *t, random_state *random)
 
 static int64_t tensor_count(const trial *t, int which)
 {
-    const int64_t counts[TENSORS] = {t->x_extent, t->y_extent, t->want->length, t->want->length, t->want->sets, t->want->sets};
+    const int64_t counts[TENSORS] = {t->x_extent,   t->y_extent,   t->want->params, t->want->params,
+                                     t->want->sets, t->want->sets, t->want->sets,   t->want->sets};
     return counts[which];
 }
 
@@ -45,8 +46,12 @@ trial *trial_create(const norma_desc *desc, trial_inputs inputs, random_state *r
     t->x_extent = oracle_x_extent(t->want);
     t->y_extent = oracle_y_extent(t->want);
     t->x = random_x(t, random);
-    t->scale = inputs.scale ? random_tensor(desc->dtype, t->want->length, random, 1, 0.25) : NULL;
-    t->shift = inputs.shift ? random_tensor(desc->dtype, t->want->length, random, 0, 0.5) : NULL;
+    t->scale = inputs.scale ? random_tensor(desc->dtype, t->want->params, random, 1, 0.25) : NULL;
+    t->shift = inputs.shift ? random_tensor(desc->dtype, t->want->params, random, 0, 0.5) : NULL;
+    if (desc->statistics == NORMA_STATISTICS_GIVEN) {
+        t->given_mean = random_tensor(desc->dtype, t->want->sets, random, inputs.offset, inputs.spread);
+        t->given_variance = random_tensor(desc->dtype, t->want->sets, random, 2, 0.1);
+    }
     for (int i = 0; i < TENSORS; i++) {
         t->guards[i] = guard_create((size_t)tensor_count(t, i) * element_size(desc->dtype) + 4096);
     }
@@ -56,8 +61,9 @@ trial *trial_create(const norma_desc *desc, trial_inputs inputs, random_state *r
 
 trial *trial_of(norma_desc desc, bool scale, bool shift, double offset, double spread)
 {
+    const bool given = desc.statistics == NORMA_STATISTICS_GIVEN;
     const bool moments = desc.op != NORMA_LP_NORM && desc.op != NORMA_RMS_NORM;
-    const trial_inputs inputs = {scale, shift, moments, true, offset, spread};
+    const trial_inputs inputs = {scale, shift, moments && !given, !given, offset, spread};
     random_state random = random_begin((uint64_t)desc.shape[0]);
     return trial_create(&desc, inputs, &random);
 }
@@ -72,6 +78,8 @@ void trial_destroy(trial *t)
         free(t->x);
         free(t->scale);
         free(t->shift);
+        free(t->given_mean);
+        free(t->given_variance);
         free(t);
     }
 }
@@ -83,11 +91,12 @@ void trial_set_x(trial *t, int64_t set, int64_t i, double value)
 
 void trial_expect(trial *t)
 {
-    oracle *want = oracle_create(&t->desc, t->x, t->scale, t->shift);
+    const oracle_inputs inputs = {t->x, t->scale, t->shift, t->given_mean, t->given_variance};
+    oracle *want = oracle_create(&t->desc, inputs);
     oracle_destroy(t->want);
     t->want = want;
     t->scale_max = 1;
-    for (int64_t i = 0; t->scale && i < want->length; i++) {
+    for (int64_t i = 0; t->scale && i < want->params; i++) {
         t->scale_max = fmax(t->scale_max, fabs(element_get(t->desc.dtype, t->scale, i)));
     }
 }
@@ -114,6 +123,8 @@ void trial_place(trial *t, trial_spot spot)
     t->args.y = spot.in_place ? x : y;
     t->args.scale = t->scale ? place(t, SCALE, t->scale) : NULL;
     t->args.shift = t->shift ? place(t, SHIFT, t->shift) : NULL;
+    t->args.given_mean = t->given_mean ? place(t, GIVEN_MEAN, t->given_mean) : NULL;
+    t->args.given_variance = t->given_variance ? place(t, GIVEN_VARIANCE, t->given_variance) : NULL;
     t->args.mean = t->inputs.mean ? place(t, MEAN, NULL) : NULL;
     t->args.rstd = t->inputs.rstd ? place(t, RSTD, NULL) : NULL;
 }
@@ -140,13 +151,16 @@ static void check_surroundings(const trial *t)
     }
     check(same_bytes(expected, t->args.y, (size_t)t->y_extent * size)); /* nothing between the rows of y was written */
     free(expected);
-    check(!t->args.scale || same_bytes(t->args.scale, t->scale, (size_t)t->want->length * size));
-    check(!t->args.shift || same_bytes(t->args.shift, t->shift, (size_t)t->want->length * size));
-    const void *placed[TENSORS] = {t->args.x,   t->spot.in_place ? NULL : t->args.y, t->args.scale, t->args.shift, t->args.mean,
-                                   t->args.rstd};
+    check(!t->args.scale || same_bytes(t->args.scale, t->scale, (size_t)t->want->params * size));
+    check(!t->args.shift || same_bytes(t->args.shift, t->shift, (size_t)t->want->params * size));
+    const void *placed[TENSORS] = {t->args.x,          t->spot.in_place ? NULL : t->args.y,
+                                   t->args.scale,      t->args.shift,
+                                   t->args.mean,       t->args.rstd,
+                                   t->args.given_mean, t->args.given_variance};
     for (int i = 0; i < TENSORS; i++) {
         if (placed[i] && !guard_intact(&t->guards[i])) {
-            static const char *const names[TENSORS] = {"x", "y", "scale", "shift", "mean", "rstd"};
+            static const char *const names[TENSORS] = {"x",    "y",    "scale",      "shift",
+                                                       "mean", "rstd", "given_mean", "given_variance"};
             suite_fail("bytes beside %s were written", names[i]);
         }
     }
@@ -212,8 +226,8 @@ void trial_check(const trial *t, double tolerance)
 
 void trial_check_untouched(const trial *t)
 {
-    for (int i = 0; i < TENSORS; i++) {
-        const void *const outputs[TENSORS] = {NULL, t->args.y, NULL, NULL, t->args.mean, t->args.rstd};
+    for (int i = 0; i <= RSTD; i++) {
+        const void *const outputs[] = {NULL, t->args.y, NULL, NULL, t->args.mean, t->args.rstd};
         for (size_t at = 0; outputs[i] && !t->spot.in_place && at < t->guards[i].size; at++) {
             check(((const unsigned char *)outputs[i])[at] == GUARD_FILL);
         }

@@ -38,10 +38,12 @@ typedef struct trial {
     void *x; /* what x, scale and shift hold before each run */
     void *scale;
     void *shift;
+    void *given_mean; /* as the descriptor says */
+    void *given_variance;
     double scale_max; /* the largest magnitude in scale, 1 without */
     int64_t x_extent;
     int64_t y_extent;
-    guard guards[6];
+    guard guards[8];
 } trial;
 
 /* Random x, scale around 1 and shift around 0. Gaps between the rows of x hold NaN: whoever reads them shows it. */

@@ -1,0 +1,92 @@
+#include "running.h"
+
+#include "error.h"
+
+static double get(norma_dtype dtype, const void *tensor, int64_t index)
+{
+    return dtype == NORMA_F64 ? ((const double *)tensor)[index] : (double)((const float *)tensor)[index];
+}
+
+static void set(norma_dtype dtype, void *tensor, int64_t index, double value)
+{
+    if (dtype == NORMA_F64) {
+        ((double *)tensor)[index] = value;
+    } else {
+        ((float *)tensor)[index] = (float)value;
+    }
+}
+
+static norma_status check_given(const norma_plan *plan, const norma_args *args)
+{
+    const norma_problem *problem = &plan->problem;
+    if (!problem->given) {
+        return NORMA_SUCCESS;
+    }
+    for (int64_t c = 0; c < problem->channels; c++) {
+        const double variance = get(problem->dtype, args->given_variance, c);
+        if (variance < 0) {
+            return norma_fail(NORMA_INVALID_ARGUMENT,
+                              "args.given_variance: expected numbers of at least 0, got %g for channel %lld", variance,
+                              (long long)c);
+        }
+    }
+    return NORMA_SUCCESS;
+}
+
+norma_status norma_running_check(const norma_plan *plan, const norma_args *args)
+{
+    const norma_desc *desc = &plan->desc;
+    if (!args->running_mean != !args->running_variance) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected a tensor beside args.%s, got NULL",
+                          args->running_mean ? "running_variance" : "running_mean",
+                          args->running_mean ? "running_mean" : "running_variance");
+    }
+    if (!plan->problem.updates && args->updates) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.updates: this op updates no running statistics, expected NULL");
+    }
+    if (args->running_mean && desc->momentum_mode == NORMA_MOMENTUM_CUMULATIVE && (!args->updates || *args->updates < 0)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT,
+                          "args.updates: a cumulative average needs the count of updates so far, 0 at first, got %s",
+                          args->updates ? "a negative one" : "NULL");
+    }
+    if (args->running_mean && desc->running_unbiased && plan->problem.count < 2) {
+        return norma_fail(NORMA_INVALID_ARGUMENT,
+                          "args.running_variance: one element per channel has no unbiased variance; expected "
+                          "two or more, or desc.running_unbiased 0");
+    }
+    return check_given(plan, args);
+}
+
+norma_partial norma_running_given(const norma_plan *plan, const norma_args *args, int64_t channel)
+{
+    const norma_dtype dtype = plan->problem.dtype;
+    const norma_partial given = {1, get(dtype, args->given_mean, channel), get(dtype, args->given_variance, channel)};
+    return given;
+}
+
+void norma_running_update(const norma_plan *plan, const norma_args *args, int64_t channel, const norma_partial *partial)
+{
+    if (!args->running_mean) {
+        return;
+    }
+    const norma_desc *desc = &plan->desc;
+    double share = desc->momentum; /* of this batch */
+    if (desc->momentum_mode == NORMA_MOMENTUM_OF_RUNNING) {
+        share = 1 - desc->momentum;
+    } else if (desc->momentum_mode == NORMA_MOMENTUM_CUMULATIVE) {
+        share = 1 / ((double)*args->updates + 1);
+    }
+    const norma_dtype dtype = plan->problem.dtype;
+    const double variance = partial->m2 / (desc->running_unbiased ? partial->count - 1 : partial->count);
+    const double mean_before = get(dtype, args->running_mean, channel);
+    const double variance_before = get(dtype, args->running_variance, channel);
+    set(dtype, args->running_mean, channel, (1 - share) * mean_before + share * partial->mean);
+    set(dtype, args->running_variance, channel, (1 - share) * variance_before + share * variance);
+}
+
+void norma_running_count(const norma_args *args)
+{
+    if (args->running_mean && args->updates) {
+        ++*args->updates;
+    }
+}
