@@ -48,10 +48,10 @@ static trial *create_trial(const norma_desc *desc, double offset)
     for (int64_t i = 0; i < t->want->sets * t->want->length; i++) {
         element_set(desc->dtype, t->x, t->want->x_at[i], number(&random, offset));
     }
-    for (int64_t i = 0; scale && i < t->want->length; i++) {
+    for (int64_t i = 0; scale && i < t->want->params; i++) {
         element_set(desc->dtype, t->scale, i, number(&random, 1));
     }
-    for (int64_t i = 0; inputs.shift && i < t->want->length; i++) {
+    for (int64_t i = 0; inputs.shift && i < t->want->params; i++) {
         element_set(desc->dtype, t->shift, i, number(&random, 0));
     }
     trial_expect(t);
@@ -105,6 +105,16 @@ static norma_desc describe(const char *name, int64_t length, norma_dtype dtype)
     }
     if (strstr(name, "channel_norm")) {
         return norma_channel_norm_desc(2, length, 19, NORMA_NCHW, dtype);
+    }
+    const norma_layout layout = strstr(name, "nhwc") ? NORMA_NHWC : NORMA_NCHW;
+    if (strstr(name, "batch_norm")) {
+        return norma_batch_norm_desc(2, 3, length, layout, dtype);
+    }
+    if (strstr(name, "instance_norm")) {
+        return norma_instance_norm_desc(2, 3, length, layout, dtype);
+    }
+    if (strstr(name, "group_norm")) {
+        return norma_group_norm_desc(2, 20, length, 4, layout, dtype);
     }
     if (strstr(name, "mvn")) {
         return norma_mvn_desc(3, planes, 2, outer_and_inner, dtype);

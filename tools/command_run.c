@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_OUTPUTS = 3 };
+enum { MOST_OUTPUTS = 5 };
 
 /* All that one `norma run` holds; freed together whatever happens. */
 typedef struct run_job {
     const run_op *op;
     run_options options;
-    npy_array input, scale, bias;
+    npy_array input, scale, bias, mean, variance;
     run_problem problem;
     norma_context *context;
     norma_plan *plan;
@@ -66,7 +66,8 @@ static bool read_inputs(run_job *job)
         dtype = job->input.type == NPY_F64 ? NORMA_F64 : NORMA_F32;
     }
     return run_op_build(job->op, &job->options, &job->input, dtype, &job->problem, &job->failure) &&
-           read_param(job, OPTION_SCALE, &job->scale) && read_param(job, OPTION_BIAS, &job->bias);
+           read_param(job, OPTION_SCALE, &job->scale) && read_param(job, OPTION_BIAS, &job->bias) &&
+           read_param(job, OPTION_MEAN, &job->mean) && read_param(job, OPTION_VARIANCE, &job->variance);
 }
 
 static void add_output(run_job *job, run_option option)
@@ -79,24 +80,28 @@ static void add_output(run_job *job, run_option option)
 }
 
 /* Allocates the array of the output that an option asked for; NULL when it was not given, or on failure. */
-static void *make_output(run_job *job, run_option option, bool is_reduced, bool *ok)
+static void *make_output(run_job *job, run_option option, int rank, const int64_t *shape, bool *ok)
 {
-    const npy_array *input = &job->input;
     for (int i = 0; *ok && i < job->output_count; i++) {
         npy_array *array = &job->outputs[i].array;
-        if (strcmp(job->outputs[i].option, run_option_name(option)) != 0) {
-            continue;
+        if (strcmp(job->outputs[i].option, run_option_name(option)) == 0) {
+            array->type = type_of_dtype(job->problem.desc.dtype);
+            npy_set_shape(array, rank, shape);
+            *ok = npy_allocate(array, &job->failure);
+            return array->data;
         }
-        int64_t shape[NORMA_MAX_RANK];
-        for (int k = 0; k < input->rank; k++) {
-            shape[k] = is_reduced && (job->problem.reduced >> k & 1) ? 1 : input->shape[k];
-        }
-        array->type = type_of_dtype(job->problem.desc.dtype);
-        npy_set_shape(array, input->rank, shape);
-        *ok = npy_allocate(array, &job->failure);
-        return array->data;
     }
     return NULL;
+}
+
+/* An output that begins as what was read from another option's file. */
+static void *make_updated(run_job *job, run_option option, const npy_array *before, bool *ok)
+{
+    void *data = make_output(job, option, job->problem.param_rank, job->problem.param_shape, ok);
+    if (data && before->count) {
+        memcpy(data, before->data, (size_t)before->count * npy_type_size(before->type));
+    }
+    return data;
 }
 
 static bool make_plan(run_job *job)
@@ -130,9 +135,17 @@ static bool compute(run_job *job)
     job->args.x = job->input.data;
     job->args.scale = job->scale.data;
     job->args.shift = job->bias.data;
-    job->args.y = make_output(job, OPTION_OUTPUT, false, &ok);
-    job->args.mean = make_output(job, OPTION_SAVE_MEAN, true, &ok);
-    job->args.rstd = make_output(job, saved, true, &ok);
+    const run_problem *problem = &job->problem;
+    job->args.y = make_output(job, OPTION_OUTPUT, job->input.rank, job->input.shape, &ok);
+    job->args.mean = make_output(job, OPTION_SAVE_MEAN, problem->saved_rank, problem->saved_shape, &ok);
+    job->args.rstd = make_output(job, saved, problem->saved_rank, problem->saved_shape, &ok);
+    if (problem->desc.statistics == NORMA_STATISTICS_GIVEN) {
+        job->args.given_mean = job->mean.data;
+        job->args.given_variance = job->variance.data;
+    } else {
+        job->args.running_mean = make_updated(job, OPTION_RUNNING_MEAN_OUT, &job->mean, &ok);
+        job->args.running_variance = make_updated(job, OPTION_RUNNING_VARIANCE_OUT, &job->variance, &ok);
+    }
     if (!ok) {
         return false;
     }
@@ -140,7 +153,9 @@ static bool compute(run_job *job)
     if (status != NORMA_SUCCESS) {
         return fail_library(&job->failure, status);
     }
-    return !job->options.text[OPTION_TIME] || run_measure(job->plan, &job->args, &job->seconds, &job->failure);
+    norma_args again = job->args; /* running statistics are updated once */
+    again.running_mean = again.running_variance = NULL;
+    return !job->options.text[OPTION_TIME] || run_measure(job->plan, &again, &job->seconds, &job->failure);
 }
 
 static void print_report(const run_job *job)
@@ -170,6 +185,8 @@ static bool perform(run_job *job)
     add_output(job, OPTION_SAVE_MEAN);
     add_output(job, OPTION_SAVE_RSTD);
     add_output(job, OPTION_SAVE_VARIANCE);
+    add_output(job, OPTION_RUNNING_MEAN_OUT);
+    add_output(job, OPTION_RUNNING_VARIANCE_OUT);
     if (!outputs_resolve(job->outputs, job->output_count, &job->failure) || !read_inputs(job)) {
         return false;
     }
@@ -190,6 +207,8 @@ static void free_job(run_job *job)
     npy_free(&job->input);
     npy_free(&job->scale);
     npy_free(&job->bias);
+    npy_free(&job->mean);
+    npy_free(&job->variance);
 }
 
 static bool find_op(run_job *job)

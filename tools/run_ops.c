@@ -100,24 +100,115 @@ static bool build_lp_norm(const run_options *options, const npy_array *input, no
     return true;
 }
 
-static bool build_channel_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
-                               tool_failure *failure)
+/* An input as (n, c, spatial) or (n, spatial, c). */
+typedef struct run_image {
+    int64_t n, c, spatial;
+    norma_layout layout;
+    int channel_axis; /* of the input's array */
+} run_image;
+
+static bool build_image(const char *op, const run_options *options, const npy_array *input, run_image *image,
+                        run_problem *problem, tool_failure *failure)
 {
     if (input->rank < 2) {
-        return fail(failure, EXIT_USER, "channel_norm takes an input of 2 or more dimensions, but its shape is %s",
+        return fail(failure, EXIT_USER, "%s takes an input of 2 or more dimensions, but its shape is %s", op,
                     npy_describe_shape(input->rank, input->shape).text);
     }
     const bool is_nhwc = options->value[OPTION_LAYOUT] == NORMA_NHWC;
-    const int channel_axis = is_nhwc ? input->rank - 1 : 1;
-    int64_t spatial = 1;
+    image->layout = is_nhwc ? NORMA_NHWC : NORMA_NCHW;
+    image->channel_axis = is_nhwc ? input->rank - 1 : 1;
+    image->n = input->shape[0];
+    image->c = input->shape[image->channel_axis];
+    image->spatial = 1;
     for (int k = 1; k < input->rank; k++) {
-        spatial *= k == channel_axis ? 1 : input->shape[k];
+        image->spatial *= k == image->channel_axis ? 1 : input->shape[k];
     }
-    const int64_t channels = input->shape[channel_axis];
-    problem->desc = norma_channel_norm_desc(input->shape[0], channels, spatial, is_nhwc ? NORMA_NHWC : NORMA_NCHW, dtype);
-    problem->reduced = (uint32_t)1 << channel_axis;
     problem->param_rank = 1;
-    problem->param_shape[0] = channels;
+    problem->param_shape[0] = image->c;
+    return true;
+}
+
+/* All axes of the input but the first and the channels'. */
+static uint32_t spatial_axes(const npy_array *input, const run_image *image)
+{
+    return (((uint32_t)1 << input->rank) - 1) & ~((uint32_t)1 << image->channel_axis) & ~(uint32_t)1;
+}
+
+static bool build_channel_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
+                               tool_failure *failure)
+{
+    run_image image = {0};
+    if (!build_image("channel_norm", options, input, &image, problem, failure)) {
+        return false;
+    }
+    problem->desc = norma_channel_norm_desc(image.n, image.c, image.spatial, image.layout, dtype);
+    problem->reduced = (uint32_t)1 << image.channel_axis;
+    return true;
+}
+
+static bool build_batch_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
+                             tool_failure *failure)
+{
+    run_image image = {0};
+    if (!build_image("batch_norm", options, input, &image, problem, failure)) {
+        return false;
+    }
+    const bool train = options->text[OPTION_TRAIN], has_mean = options->text[OPTION_MEAN];
+    const bool updates = options->text[OPTION_RUNNING_MEAN_OUT];
+    if (!has_mean != !options->text[OPTION_VARIANCE] || (!train && !has_mean)) {
+        return fail(failure, EXIT_USER, "batch_norm needs --mean FILE and --variance FILE%s",
+                    train ? " together" : ", or --train");
+    }
+    if (updates != (options->text[OPTION_RUNNING_VARIANCE_OUT] != NULL) || updates != (train && has_mean)) {
+        return fail(failure, EXIT_USER,
+                    "--running-mean-out and --running-variance-out go together with --train, --mean and --variance");
+    }
+    problem->desc = norma_batch_norm_desc(image.n, image.c, image.spatial, image.layout, dtype);
+    norma_desc *desc = &problem->desc;
+    desc->statistics = train ? NORMA_STATISTICS_OF_BATCH : NORMA_STATISTICS_GIVEN;
+    desc->momentum_mode = NORMA_MOMENTUM_OF_RUNNING;
+    desc->momentum = options->text[OPTION_MOMENTUM] ? options->momentum : 0.9;
+    if (options->text[OPTION_MOMENTUM_MODE]) {
+        desc->momentum_mode = (norma_momentum_mode)options->value[OPTION_MOMENTUM_MODE];
+    }
+    desc->running_unbiased = options->value[OPTION_RUNNING_VARIANCE];
+    problem->reduced = spatial_axes(input, &image) | 1;
+    if (!train && (options->text[OPTION_SAVE_MEAN] || options->text[OPTION_SAVE_RSTD] || options->text[OPTION_SAVE_VARIANCE])) {
+        return fail(failure, EXIT_USER, "without --train batch_norm computes no statistics to save");
+    }
+    return true;
+}
+
+static bool build_instance_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
+                                tool_failure *failure)
+{
+    run_image image = {0};
+    if (!build_image("instance_norm", options, input, &image, problem, failure)) {
+        return false;
+    }
+    problem->desc = norma_instance_norm_desc(image.n, image.c, image.spatial, image.layout, dtype);
+    problem->reduced = spatial_axes(input, &image);
+    return true;
+}
+
+static bool build_group_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
+                             tool_failure *failure)
+{
+    run_image image = {0};
+    if (!build_image("group_norm", options, input, &image, problem, failure)) {
+        return false;
+    }
+    const int groups = options->value[OPTION_GROUPS];
+    if (!options->text[OPTION_GROUPS] || image.c % groups != 0) {
+        return fail(failure, EXIT_USER, "group_norm needs --groups G with a divisor of the input's %" PRId64 " channels%s%s",
+                    image.c, options->text[OPTION_GROUPS] ? ", not " : "",
+                    options->text[OPTION_GROUPS] ? options->text[OPTION_GROUPS] : "");
+    }
+    problem->desc = norma_group_norm_desc(image.n, image.c, image.spatial, groups, image.layout, dtype);
+    problem->reduced = spatial_axes(input, &image) | (uint32_t)1 << image.channel_axis;
+    problem->saved_rank = 2;
+    problem->saved_shape[0] = image.n;
+    problem->saved_shape[1] = groups;
     return true;
 }
 
@@ -200,6 +291,52 @@ static const run_op ops[] = {
         .build = build_channel_norm,
     },
     {
+        .name = "batch_norm",
+        .summary = "each channel over batch and space (ONNX BatchNormalization)",
+        .formula =
+            "y = (x - mean) / sqrt(v + E) * scale + bias\n"
+            "mean and v are --mean and --variance; with --train those of the input (v divided by the count). The input has "
+            "2 or more dimensions, the first being the batch. scale, bias, mean and variance have one element per channel.",
+        .example = "batch_norm --input x.npy --output y.npy --mean m.npy --variance v.npy --scale g.npy --bias b.npy\n"
+                   "batch_norm --input x.npy --output y.npy --train --layout nhwc",
+        .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS |
+                 OPTION_BIT(OPTION_MEAN) | OPTION_BIT(OPTION_VARIANCE) | OPTION_BIT(OPTION_TRAIN) |
+                 OPTION_BIT(OPTION_MOMENTUM) | OPTION_BIT(OPTION_MOMENTUM_MODE) | OPTION_BIT(OPTION_RUNNING_VARIANCE) |
+                 OPTION_BIT(OPTION_RUNNING_MEAN_OUT) | OPTION_BIT(OPTION_RUNNING_VARIANCE_OUT),
+        .defaults = {[OPTION_LAYOUT] = "nchw",
+                     [OPTION_EPSILON] = "1e-5",
+                     [OPTION_EPSILON_MODE] = "inside",
+                     [OPTION_MOMENTUM] = "0.9",
+                     [OPTION_MOMENTUM_MODE] = "running",
+                     [OPTION_RUNNING_VARIANCE] = "biased"},
+        .build = build_batch_norm,
+    },
+    {
+        .name = "instance_norm",
+        .summary = "each channel of each batch item over space (ONNX InstanceNormalization)",
+        .formula = "y = (x - mean) / sqrt(v + E) * scale + bias\n"
+                   "v is the variance (division by the count). The input has 2 or more dimensions, the first being the batch. "
+                   "scale and bias have one element per channel.",
+        .example = "instance_norm --input x.npy --output y.npy --scale g.npy --bias b.npy\n"
+                   "instance_norm --input x.npy --output y.npy --layout nhwc",
+        .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
+        .defaults = {[OPTION_LAYOUT] = "nchw", [OPTION_EPSILON] = "1e-5", [OPTION_EPSILON_MODE] = "inside"},
+        .build = build_instance_norm,
+    },
+    {
+        .name = "group_norm",
+        .summary = "each group of channels of each batch item, over them and space (ONNX GroupNormalization)",
+        .formula = "y = (x - mean) / sqrt(v + E) * scale + bias\n"
+                   "v is the variance (division by the count). The input has 2 or more dimensions, the first being the batch. "
+                   "scale and bias have one element per channel; saved statistics have the shape (batch, groups).",
+        .example = "group_norm --input x.npy --output y.npy --groups 32 --scale g.npy --bias b.npy\n"
+                   "group_norm --input x.npy --output y.npy --groups 8 --layout nhwc",
+        .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | OPTION_BIT(OPTION_GROUPS) | EPSILON_OPTIONS |
+                 OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
+        .defaults = {[OPTION_LAYOUT] = "nchw", [OPTION_EPSILON] = "1e-5", [OPTION_EPSILON_MODE] = "inside"},
+        .build = build_group_norm,
+    },
+    {
         .name = "mvn",
         .summary = "mean-variance normalization over any axes (ONNX MeanVarianceNormalization)",
         .formula = "y = (x - mean) / (sqrt(v) + E)\n"
@@ -263,8 +400,14 @@ bool run_op_build(const run_op *op, const run_options *options, const npy_array 
     if (options->text[OPTION_SAVE_VARIANCE]) {
         problem->desc.saved = NORMA_SAVE_VARIANCE;
     }
+    if (problem->saved_rank == 0) {
+        problem->saved_rank = input->rank;
+        for (int k = 0; k < input->rank; k++) {
+            problem->saved_shape[k] = problem->reduced >> k & 1 ? 1 : input->shape[k];
+        }
+    }
     for (int k = 0; k < input->rank; k++) {
-        if ((problem->reduced >> k & 1) && input->shape[k] == 0) {
+        if ((problem->reduced >> k & 1) && input->shape[k] == 0 && problem->desc.statistics != NORMA_STATISTICS_GIVEN) {
             fail(failure, EXIT_USER, "its shape %s has nothing along axis %d, which %s normalizes over",
                  npy_describe_shape(input->rank, input->shape).text, k, op->name);
             return fail_about(failure, "--input '%s': ", options->text[OPTION_INPUT]);

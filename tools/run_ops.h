@@ -11,6 +11,8 @@ typedef struct run_problem {
     uint32_t reduced; /* bit k set: axis k of the input's array (not of desc.shape) is normalized over */
     int param_rank;   /* what scale and bias must have */
     int64_t param_shape[NORMA_MAX_RANK];
+    int saved_rank; /* what saved statistics have */
+    int64_t saved_shape[NORMA_MAX_RANK];
 } run_problem;
 
 typedef struct run_op {

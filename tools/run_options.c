@@ -26,6 +26,12 @@ static const option_word rms_modes[] = {{"scale-then-round", NORMA_RMS_SCALE_THE
                                         {"one-plus-scale", NORMA_RMS_ONE_PLUS_SCALE},
                                         {NULL, 0}};
 
+static const option_word momentum_modes[] = {
+    {"batch", NORMA_MOMENTUM_OF_BATCH}, {"running", NORMA_MOMENTUM_OF_RUNNING}, {NULL, 0}};
+
+/* Values of norma_desc.running_unbiased. */
+static const option_word running_variances[] = {{"biased", 0}, {"unbiased", 1}, {NULL, 0}};
+
 static const option_word dtypes[] = {{"f32", NORMA_F32}, {"f64", NORMA_F64}, {NULL, 0}};
 
 static const option_word isas[] = {{"generic", NORMA_ISA_GENERIC},
@@ -34,7 +40,7 @@ static const option_word isas[] = {{"generic", NORMA_ISA_GENERIC},
                                    {"neon", NORMA_ISA_NEON},
                                    {NULL, 0}};
 
-typedef enum option_kind { KIND_FLAG, KIND_FILE, KIND_INTEGER, KIND_WORD, KIND_AXES, KIND_EPSILON } option_kind;
+typedef enum option_kind { KIND_FLAG, KIND_FILE, KIND_INTEGER, KIND_WORD, KIND_AXES, KIND_EPSILON, KIND_MOMENTUM } option_kind;
 
 /* What getopt_long() returns for our first option: past every character, and past its 1 for an operand. */
 enum { FIRST_CODE = 256 };
@@ -50,10 +56,15 @@ typedef struct option_row {
 
 static const option_row option_rows[OPTION_COUNT] = {
     [OPTION_INPUT] = {"input", KIND_FILE, "FILE", "The array to normalize. Needed.", NULL, 0, 0},
-    [OPTION_OUTPUT] = {"output", KIND_FILE, "FILE", "Where the result goes, in the input's shape. Needed.", NULL, 0, 0},
+    [OPTION_OUTPUT] = {"output", KIND_FILE, "FILE",
+                       "Where the result goes, in the input's shape and the type of --dtype. Needed.", NULL, 0, 0},
     [OPTION_SCALE] = {"scale", KIND_FILE, "FILE", "Multiplies what was normalized (gamma). Without it, 1.", NULL, 0, 0},
     [OPTION_BIAS] = {"bias", KIND_FILE, "FILE", "Is added last (beta). Without it, 0.", NULL, 0, 0},
-    [OPTION_AXIS] = {"axis", KIND_INTEGER, "K", "The axis to normalize over; -1 is the last.", NULL, INT_MIN, INT_MAX},
+    [OPTION_MEAN] = {"mean", KIND_FILE, "FILE", "The running means, one per channel. Needed but with --train.", NULL, 0, 0},
+    [OPTION_VARIANCE] = {"variance", KIND_FILE, "FILE", "The running variances, likewise. 0 or more.", NULL, 0, 0},
+    [OPTION_AXIS] = {"axis", KIND_INTEGER, "K",
+                     "The axis to normalize over (layer_norm and rms_norm: and all that follow it); -1 is the last.", NULL,
+                     INT_MIN, INT_MAX},
     [OPTION_AXES] = {"axes", KIND_AXES, "K,K,...",
                      "The axes to normalize over, in any order, with commas between them; -1 is the last.", NULL, 0, 0},
     [OPTION_P] = {"p", KIND_INTEGER, "1|2", "Which norm: 1, the sum of magnitudes; 2, the root of the sum of squares.", NULL, 1,
@@ -62,6 +73,27 @@ static const option_row option_rows[OPTION_COUNT] = {
                        "Where the channels are: nchw, the second axis; nhwc, the last. There may be any number of spatial "
                        "axes, none included.",
                        layouts, 0, 0},
+    [OPTION_GROUPS] = {"groups", KIND_INTEGER, "G", "How many groups the channels are split into; divides their number.", NULL,
+                       1, INT_MAX},
+    [OPTION_TRAIN] =
+        {"train", KIND_FLAG, "",
+         "Normalize with the statistics of the input itself. --mean and --variance, when given, are what the running "
+         "ones were before, and go updated to --running-mean-out and --running-variance-out.",
+         NULL, 0, 0},
+    [OPTION_MOMENTUM] = {"momentum", KIND_MOMENTUM, "M", "Weighs running statistics against those of the input. 0 to 1.", NULL,
+                         0, 0},
+    [OPTION_MOMENTUM_MODE] = {"momentum-mode", KIND_WORD, "batch|running",
+                              "What M weighs: running, the running statistics, as in ONNX; batch, those of the input, as in "
+                              "PyTorch.",
+                              momentum_modes, 0, 0},
+    [OPTION_RUNNING_VARIANCE] =
+        {"running-variance", KIND_WORD, "biased|unbiased",
+         "Which variance of the input the running one takes in: divided by the count, as in ONNX, or by "
+         "one less, as in PyTorch.",
+         running_variances, 0, 0},
+    [OPTION_RUNNING_MEAN_OUT] = {"running-mean-out", KIND_FILE, "FILE", "Where the updated running means go.", NULL, 0, 0},
+    [OPTION_RUNNING_VARIANCE_OUT] = {"running-variance-out", KIND_FILE, "FILE", "Where the updated running variances go.", NULL,
+                                     0, 0},
     [OPTION_EPSILON] = {"epsilon", KIND_EPSILON, "E", "Guards the division, see --epsilon-mode. A number, 0 or more.", NULL, 0,
                         0},
     [OPTION_EPSILON_MODE] = {"epsilon-mode", KIND_WORD, "inside|outside|floor|none",
@@ -85,7 +117,8 @@ static const option_row option_rows[OPTION_COUNT] = {
                       "f32).",
                       dtypes, 0, 0},
     [OPTION_ISA] = {"isa", KIND_WORD, "generic|avx2|avx512|neon",
-                    "The instruction set to use. Without it, the best this machine runs.", isas, 0, 0},
+                    "The instruction set to use. Without it, the best that this machine runs and NORMA_ISA allows.", isas, 0,
+                    0},
     [OPTION_THREADS] = {"threads", KIND_INTEGER, "N",
                         "The most threads to use. Without it, NORMA_NUM_THREADS, else one per core.", NULL, 1, 1024},
     [OPTION_TIME] = {"time", KIND_FLAG, "",
@@ -146,18 +179,13 @@ static bool parse_axes(run_options *options, const char *text, tool_failure *fai
     }
 }
 
-static bool parse_epsilon(run_options *options, const char *text, tool_failure *failure)
+static bool parse_number(const char *text, double *number)
 {
-    char *end;
-    if (!strchr("+-.0123456789", text[0])) {
-        end = NULL;
-    } else {
-        options->epsilon = strtod(text, &end);
+    char *end = NULL;
+    if (strchr("+-.0123456789", text[0])) {
+        *number = strtod(text, &end);
     }
-    if (!end || end == text || *end || !isfinite(options->epsilon) || options->epsilon < 0) {
-        return fail(failure, EXIT_USER, "--epsilon '%s': give a number, 0 or more", text);
-    }
-    return true;
+    return end && end != text && !*end && isfinite(*number) && *number >= 0;
 }
 
 static bool parse_word(const option_word *words, const char *text, int *value)
@@ -197,7 +225,11 @@ static bool parse_value(run_options *options, run_option option, const char *tex
     case KIND_AXES:
         return parse_axes(options, text, failure);
     case KIND_EPSILON:
-        return parse_epsilon(options, text, failure);
+        return parse_number(text, &options->epsilon) ||
+               fail(failure, EXIT_USER, "--epsilon '%s': give a number, 0 or more", text);
+    case KIND_MOMENTUM:
+        return (parse_number(text, &options->momentum) && options->momentum <= 1) ||
+               fail(failure, EXIT_USER, "--momentum '%s': give a number from 0 to 1", text);
     }
     return false;
 }

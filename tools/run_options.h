@@ -11,10 +11,19 @@ typedef enum run_option {
     OPTION_OUTPUT,
     OPTION_SCALE,
     OPTION_BIAS,
+    OPTION_MEAN,
+    OPTION_VARIANCE,
     OPTION_AXIS,
     OPTION_AXES,
     OPTION_P,
     OPTION_LAYOUT,
+    OPTION_GROUPS,
+    OPTION_TRAIN,
+    OPTION_MOMENTUM,
+    OPTION_MOMENTUM_MODE,
+    OPTION_RUNNING_VARIANCE,
+    OPTION_RUNNING_MEAN_OUT,
+    OPTION_RUNNING_VARIANCE_OUT,
     OPTION_EPSILON,
     OPTION_EPSILON_MODE,
     OPTION_RMS_MODE,
@@ -38,6 +47,7 @@ typedef struct run_options {
     const char *text[OPTION_COUNT]; /* as given; NULL: not given */
     int value[OPTION_COUNT];        /* of options that take an integer or a word (then the enumerator's) */
     double epsilon;
+    double momentum;
     int axes_count;
     int axes[NORMA_MAX_RANK];
 } run_options;

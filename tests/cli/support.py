@@ -10,7 +10,7 @@ import unittest
 import numpy as np
 
 TOOL = os.path.abspath(os.environ.get("NORMA_TOOL", "norma"))
-OPS = ["layer_norm", "rms_norm", "lp_norm", "channel_norm", "mvn"]
+OPS = ["layer_norm", "rms_norm", "lp_norm", "channel_norm", "batch_norm", "instance_norm", "group_norm", "mvn"]
 
 
 def npy_bytes(array, version=(1, 0)):

@@ -94,8 +94,10 @@ class CommandLineTest(ToolTest):
             listed = set(re.findall(r"^    --([a-z-]+)", self.succeed("run", op, "--help"), re.MULTILINE))
             self.assertLess(listed, options)
             for option in options - listed:
-                value = {"axis": "1", "axes": "1", "p": "1", "layout": "nchw", "rms-mode": "one-plus-scale"}
-                self.refuse("run", op, "--" + option, value.get(option, "f.npy"),
+                value = {"axis": "1", "axes": "1", "p": "1", "layout": "nchw", "rms-mode": "one-plus-scale", "groups": "1",
+                         "momentum": "0", "momentum-mode": "batch", "running-variance": "biased"}
+                flags = ["train"]
+                self.refuse("run", op, "--" + option, *([] if option in flags else [value.get(option, "f.npy")]),
                             says="--%s does not apply to %s" % (option, op))
 
 

@@ -67,6 +67,100 @@ class LayerNormTest(ToolTest):
         self.check(self.run_op("layer_norm", x), moments_norm(x, 1, 1e-5)[0])
 
 
+class ImageOpsTest(ToolTest):
+    def setUp(self):
+        super().setUp()
+        self.g, self.b = self.normal(12), self.normal(12)
+        self.save("g.npy", self.g)
+        self.save("b.npy", self.b)
+
+    def images(self):
+        """Inputs of ranks 2 to 5 in both layouts: layout, array, channel axis, spatial axes, scale and bias as they broadcast."""
+        for shape in [(5, 12), (3, 12, 7), (2, 12, 6, 5), (2, 12, 3, 4, 5)]:
+            for layout in ["nchw", "nhwc"]:
+                x = self.normal(*shape)
+                x = x if layout == "nchw" else np.ascontiguousarray(np.moveaxis(x, 1, -1))
+                axis = 1 if layout == "nchw" else x.ndim - 1
+                spatial = tuple(k for k in range(1, x.ndim) if k != axis)
+                along = tuple(12 if k == axis else 1 for k in range(x.ndim))
+                yield layout, x, axis, spatial, self.g.reshape(along), self.b.reshape(along)
+
+    def test_batch_norm_of_the_batch(self):
+        for layout, x, axis, spatial, g, b in self.images():
+            y, mean, variance, divisor = moments_norm(x, (0,) + spatial, 1e-5)
+            self.check(self.run_op("batch_norm", x, "--train", "--layout", layout), y)
+            got = self.run_op("batch_norm", x, "--train", "--layout", layout, "--scale", "g.npy", "--bias", "b.npy",
+                              "--save-mean", "m.npy", "--save-rstd", "r.npy")
+            self.check(got, y * g + b)
+            self.check(self.load("m.npy"), mean)
+            self.check(self.load("r.npy"), 1 / divisor)
+
+    def test_batch_norm_with_running_statistics(self):
+        m, v = self.normal(12), np.abs(self.normal(12))
+        self.save("m.npy", m)
+        self.save("v.npy", v)
+        for layout, x, axis, spatial, g, b in self.images():
+            y = (x - m.astype(np.float64).reshape(g.shape)) / np.sqrt(v.astype(np.float64).reshape(g.shape) + 1e-5)
+            arguments = ["--layout", layout, "--mean", "m.npy", "--variance", "v.npy"]
+            self.check(self.run_op("batch_norm", x, *arguments), y)
+            self.check(self.run_op("batch_norm", x, *arguments, "--scale", "g.npy", "--bias", "b.npy"), y * g + b)
+
+    def test_batch_norm_updates_running_statistics(self):
+        m, v = self.normal(12), np.abs(self.normal(12))
+        self.save("m.npy", m)
+        self.save("v.npy", v)
+        for layout, x, axis, spatial, g, b in self.images():
+            _, mean, variance, _ = moments_norm(x, (0,) + spatial, 1e-5)
+            n = x.size / 12
+            for options, share, correction in [([], 0.1, 1), (["--momentum", "0.3"], 0.7, 1),
+                                               (["--momentum", "0.1", "--momentum-mode", "batch", "--running-variance",
+                                                 "unbiased"], 0.1, n / (n - 1))]:
+                self.run_op("batch_norm", x, "--train", "--layout", layout, "--mean", "m.npy", "--variance", "v.npy",
+                            "--running-mean-out", "m2.npy", "--running-variance-out", "v2.npy", *options)
+                self.check(self.load("m2.npy"), (1 - share) * m + share * mean.ravel())
+                self.check(self.load("v2.npy"), (1 - share) * v + share * correction * variance.ravel())
+
+    def test_instance_norm(self):
+        for layout, x, axis, spatial, g, b in self.images():
+            y, mean, variance, divisor = moments_norm(x, spatial, 1e-5) if spatial else (x * 0.0, x, x * 0.0, None)
+            got = self.run_op("instance_norm", x, "--layout", layout, "--scale", "g.npy", "--bias", "b.npy",
+                              "--save-mean", "m.npy", "--save-variance", "v.npy")
+            self.check(got, y * g + b)
+            self.check(self.load("m.npy"), mean)
+            self.check(self.load("v.npy"), variance)
+
+    def test_group_norm(self):
+        for layout, x, axis, spatial, g, b in self.images():
+            for groups in [1, 3, 4, 12]:
+                nchw = np.moveaxis(x, axis, 1)
+                grouped = nchw.reshape(x.shape[0], groups, -1)
+                y, mean, variance, divisor = moments_norm(grouped, 2, 1e-5)
+                y = np.moveaxis(y.reshape(nchw.shape), 1, axis)
+                self.check(self.run_op("group_norm", x, "--groups", groups, "--layout", layout), y)
+                got = self.run_op("group_norm", x, "--groups", groups, "--layout", layout, "--scale", "g.npy", "--bias",
+                                  "b.npy", "--save-mean", "m.npy", "--save-rstd", "r.npy")
+                self.check(got, y * g + b)
+                self.check(self.load("m.npy"), mean[:, :, 0])
+                self.check(self.load("r.npy"), 1 / divisor[:, :, 0])
+
+    def test_what_does_not_fit(self):
+        self.save("x.npy", self.normal(2, 12, 5))
+        self.save("v.npy", -np.ones(12, np.float32))
+        self.save("short.npy", self.normal(11))
+        run = ["--input", "x.npy", "--output", "y.npy"]
+        self.refuse("run", "batch_norm", *run, says=["--mean", "--train"])
+        self.refuse("run", "batch_norm", *run, "--mean", "g.npy", says="--variance")
+        self.refuse("run", "batch_norm", *run, "--mean", "g.npy", "--variance", "v.npy", says="variance")
+        self.refuse("run", "batch_norm", *run, "--mean", "short.npy", "--variance", "g.npy", says=["--mean", "(11,)", "(12,)"])
+        self.refuse("run", "batch_norm", *run, "--train", "--running-mean-out", "m.npy", says="--running-mean-out")
+        self.refuse("run", "batch_norm", *run, "--train", "--momentum", "1.5", says="--momentum")
+        self.refuse("run", "batch_norm", *run, "--mean", "g.npy", "--variance", "g.npy", "--save-mean", "m.npy", says="--train")
+        self.refuse("run", "group_norm", *run, says="--groups")
+        self.refuse("run", "group_norm", *run, "--groups", "5", says=["--groups", "12", "5"])
+        self.refuse("run", "group_norm", *run, "--groups", "0", says="--groups")
+        self.refuse("run", "instance_norm", *run, "--groups", "2", says="--groups")
+
+
 class OtherOpsTest(ToolTest):
     def test_rms_norm(self):
         x = self.normal(3, 4, 50)
