@@ -45,6 +45,8 @@ extern const bench_list bench_rows_lists[];
 extern const size_t bench_rows_lists_count;
 extern const bench_list bench_fibers_lists[];
 extern const size_t bench_fibers_lists_count;
+extern const bench_list bench_images_lists[];
+extern const size_t bench_images_lists_count;
 
 /* Where the reduced sets lie, in elements. Set k begins at k / inner * outer_stride + k % inner * inner_stride and has
  * `pieces` pieces, piece_stride apart, of `length` elements, step apart; scale and shift are indexed by the latter. */

@@ -13,7 +13,8 @@ static const char help[] =
     "\n"
     "  --quick          A subset of the cases, measured briefly: about a minute at most.\n"
     "  --list           Print the names of the cases that would run, and stop.\n"
-    "  --op WORDS       Only these ops: layer_norm, rms_norm, lp_norm, channel_norm, mvn.\n"
+    "  --op WORDS       Only these ops: layer_norm, rms_norm, lp_norm, channel_norm, mvn, batch_norm, instance_norm,\n"
+    "                   group_norm.\n"
     "  --dtype WORDS    Only these types: f32, f64.\n"
     "  --path WORDS     Only these paths (below). The copy runs with any of them, as their yardstick.\n"
     "  --threads NS     These thread counts instead of 1 and one per core.\n"
@@ -103,7 +104,7 @@ typedef const char *(*known_word)(size_t index);
 
 static const char *known_op(size_t index)
 {
-    return index < NORMA_MVN ? norma_op_name((norma_op)(NORMA_LAYER_NORM + index)) : NULL;
+    return index < NORMA_GROUP_NORM ? norma_op_name((norma_op)(NORMA_LAYER_NORM + index)) : NULL;
 }
 
 static const char *known_dtype(size_t index)

@@ -38,11 +38,14 @@ static bool is_centered(const bench_problem *problem)
     return problem->desc.op != NORMA_RMS_NORM && problem->desc.op != NORMA_LP_NORM;
 }
 
-/* No case needs sums of squares over fibers yet. */
+/* There are no passes yet for sums of squares over fibers, nor for columns of few channels. */
 bool bench_unfused_exists(const bench_path *path, const bench_problem *problem)
 {
     (void)path;
-    return bench_passes_for(bench_isa()) && (is_centered(problem) || !is_fibers(problem));
+    const norma_op op = problem->desc.op;
+    const bool by_channel = op == NORMA_BATCH_NORM || op == NORMA_INSTANCE_NORM || op == NORMA_GROUP_NORM;
+    const bool columns = by_channel && problem->layout == BENCH_NHWC;
+    return bench_passes_for(bench_isa()) && !columns && (is_centered(problem) || !is_fibers(problem));
 }
 
 static norma_normalizer normalizer_of(const bench_problem *problem)

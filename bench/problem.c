@@ -13,7 +13,11 @@ static const bench_list *list_at(size_t index)
         return &bench_rows_lists[index];
     }
     index -= bench_rows_lists_count;
-    return index < bench_fibers_lists_count ? &bench_fibers_lists[index] : NULL;
+    if (index < bench_fibers_lists_count) {
+        return &bench_fibers_lists[index];
+    }
+    index -= bench_fibers_lists_count;
+    return index < bench_images_lists_count ? &bench_images_lists[index] : NULL;
 }
 
 size_t bench_problem_count(void)
@@ -93,6 +97,48 @@ static void describe_channels(bench_problem *problem, norma_op op, norma_dtype d
     problem->sets = problem->layout == BENCH_NHWC ? sets_of_rows(n * spatial, c) : fibers;
 }
 
+/* Whole channels, channels of an item, or 32 groups of them. */
+static void describe_image(bench_problem *problem, norma_op op, norma_dtype dtype, const int64_t *shape)
+{
+    const int64_t n = shape[0], c = shape[1], spatial = shape[2] * shape[3];
+    const bool last = problem->layout == BENCH_NHWC;
+    const norma_layout layout = last ? NORMA_NHWC : NORMA_NCHW;
+    if (op == NORMA_BATCH_NORM) {
+        problem->desc = norma_batch_norm_desc(n, c, spatial, layout, dtype);
+        const bench_sets planes = {.count = c,
+                                   .inner = c,
+                                   .inner_stride = spatial,
+                                   .pieces = n,
+                                   .piece_stride = c * spatial,
+                                   .length = spatial,
+                                   .step = 1};
+        const bench_sets columns = {.count = c, .inner = c, .inner_stride = 1, .pieces = 1, .length = n * spatial, .step = c};
+        problem->sets = last ? columns : planes;
+    } else if (op == NORMA_INSTANCE_NORM) {
+        problem->desc = norma_instance_norm_desc(n, c, spatial, layout, dtype);
+        const bench_sets columns = {.count = n * c,
+                                    .inner = c,
+                                    .outer_stride = c * spatial,
+                                    .inner_stride = 1,
+                                    .pieces = 1,
+                                    .length = spatial,
+                                    .step = c};
+        problem->sets = last ? columns : sets_of_rows(n * c, spatial);
+    } else {
+        const int64_t groups = 32;
+        problem->desc = norma_group_norm_desc(n, c, spatial, groups, layout, dtype);
+        const bench_sets columns = {.count = n * groups,
+                                    .inner = groups,
+                                    .outer_stride = c * spatial,
+                                    .inner_stride = c / groups,
+                                    .pieces = spatial,
+                                    .piece_stride = c,
+                                    .length = c / groups,
+                                    .step = 1};
+        problem->sets = last ? columns : sets_of_rows(n * groups, c / groups * spatial);
+    }
+}
+
 void bench_problem_make(bench_problem *problem, size_t index)
 {
     size_t i = 0;
@@ -109,6 +155,8 @@ void bench_problem_make(bench_problem *problem, size_t index)
     problem->shift = list->op == NORMA_LAYER_NORM || list->op == NORMA_CHANNEL_NORM;
     if (list->layout == BENCH_ROWS) {
         describe_rows(problem, list->op, list->dtype, shape->extent);
+    } else if (list->op == NORMA_BATCH_NORM || list->op == NORMA_INSTANCE_NORM || list->op == NORMA_GROUP_NORM) {
+        describe_image(problem, list->op, list->dtype, shape->extent);
     } else {
         describe_channels(problem, list->op, list->dtype, shape->extent);
     }

@@ -28,6 +28,8 @@ static void set_rows(norma_blocking *blocking, const norma_problem *problem, int
     const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
     const int64_t row = problem->length * size;
     const int64_t page = 4096;
+    const int64_t tenants =
+        problem->takes_scale && !problem->channels ? 5 : 3; /* of L1, abreast: two rows of x, y, and these */
     const int64_t pitch = at_most(problem->kept[0].x_stride, page * page);
     if (blocking->stream && row > page) {
         blocking->order = NORMA_GROUPS;
@@ -40,7 +42,7 @@ static void set_rows(norma_blocking *blocking, const norma_problem *problem, int
     } else if (row <= page / 4) {
         blocking->group = row <= 3 * page / 16 ? 8 : 4;
         blocking->ahead = 12 * pitch;
-    } else if (row <= l1 / 5 && row > (bytes > l2 ? page / 2 : page) && streams) {
+    } else if (row <= l1 / tenants && row > (bytes > l2 ? page / 2 : page) && streams) {
         blocking->order = NORMA_ABREAST;
         blocking->ahead = pitch + page / 2 / size;
     } else {
@@ -48,21 +50,27 @@ static void set_rows(norma_blocking *blocking, const norma_problem *problem, int
     }
 }
 
-/* Strips of whole groups; where scale and shift go by channel (tall matrices of few columns), so many columns that a strip
- * stays in L2 from being reduced to being written, where that leaves a cache line a row, and as many strips as threads. */
+/* Strips of whole groups, as many as threads where that leaves each a cache line of every row. Wide ones are best even where
+ * a strip does not stay in L2 (measured): narrow ones read rows in bits, and conflict in the caches where rows lie a power of
+ * two apart. */
 static int64_t strip_of(const norma_problem *problem, int threads)
 {
-    const int64_t group = problem->group;
-    int64_t strip = NORMA_STRIP_MAX;
-    if (problem->channels) {
-        const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
-        const int64_t line = 64 / size;
-        const int64_t fit = at_least(norma_cpu()->l2_size, 128 * 1024) / 2 / at_least(problem->runs * size, 1) / line * line;
-        const int64_t share = (problem->length * problem->outer + threads - 1) / threads;
-        strip = fit >= line ? at_most(strip, fit) : strip;
-        strip = at_most(strip, at_least((share + line - 1) / line * line, line));
+    const int64_t line = 64 / (int64_t)norma_dtype_size(problem->dtype);
+    const int64_t all = at_least(problem->length * problem->outer, 1);
+    const int64_t share = ((all + threads - 1) / threads + line - 1) / line * line;
+    const int64_t strip = at_most(NORMA_STRIP_MAX, at_least(share, line));
+    return at_least(strip / problem->group * problem->group, problem->group);
+}
+
+/* Tall matrices read whole rows ahead, in cache 8 KB and past it 16. */
+static int64_t ahead_of(const norma_problem *problem, bool stream)
+{
+    if (!problem->channels || problem->reduced_count != 1) {
+        return 0;
     }
-    return at_least(strip / group * group, group);
+    const int64_t stride = problem->reduced[0].x_stride;
+    const int64_t bytes = stream ? 16 * 1024 : 8 * 1024;
+    return at_least(bytes / (int64_t)norma_dtype_size(problem->dtype) / stride, 1) * at_most(stride, bytes);
 }
 
 norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa isa, int threads)
@@ -77,8 +85,12 @@ norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa is
         .order = NORMA_PAIRS, .group = 2, .strip = problem->length, .stream = streams && bytes >= l3 / 2, .threads = threads};
     if (problem->geometry == NORMA_FIBERS) {
         blocking.strip = strip_of(problem, threads);
+        blocking.ahead = ahead_of(problem, blocking.stream);
     } else if (problem->geometry == NORMA_ROWS) {
         set_rows(&blocking, problem, bytes, streams);
+    }
+    if (problem->geometry == NORMA_PLANES || problem->per_channel < problem->length) {
+        blocking.ahead = 16 * 1024 / size; /* of streams; in the caches it gains nothing */
     }
     const int64_t most = at_least(bytes / WORK_PER_THREAD_MIN, 1);
     blocking.threads = most < threads ? (int)most : threads;
@@ -97,8 +109,8 @@ void norma_blocking_describe(const norma_problem *problem, const norma_blocking 
         }
         snprintf(buffer, size, "%s, ahead %lld, %s", order, (long long)blocking->ahead, stores);
     } else if (problem->geometry == NORMA_FIBERS) {
-        snprintf(buffer, size, "strip %lld, %s", (long long)blocking->strip, stores);
+        snprintf(buffer, size, "strip %lld, ahead %lld, %s", (long long)blocking->strip, (long long)blocking->ahead, stores);
     } else {
-        snprintf(buffer, size, "plain stores");
+        snprintf(buffer, size, "ahead %lld, %s", (long long)blocking->ahead, stores);
     }
 }

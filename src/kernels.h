@@ -27,7 +27,7 @@ typedef struct norma_blocking {
     int64_t strip; /* rows, in groups: elements of each row of a group written in turn, so that their scale and shift stay near;
                       fibers: columns reduced before they are written, whole groups; at most NORMA_STRIP_MAX, or one
                       group */
-    int64_t ahead; /* rows: elements that x is prefetched ahead */
+    int64_t ahead; /* elements that x is prefetched ahead; of fibers and planes 0 for not at all */
     bool stream;   /* write y past the caches */
     int threads;   /* most tasks that a run is split into */
 } norma_blocking;
@@ -64,9 +64,11 @@ typedef struct norma_rows_kernel {
     void (*normalize)(const norma_rows_job *job, int64_t first, int64_t last);
     /* The partial of `count` elements of a run; they begin at a leaf boundary of it. */
     norma_partial (*reduce)(const void *x, int64_t count);
-    /* y of `count` elements, at x and y; scale and shift (or NULL) start at the same element. NULL where affine->own_shift. */
+    /* y of `count` elements, at x and y; scale and shift (or NULL) start at the same element. NULL where affine->own_shift.
+     * What is written past the caches others see after settle() on the same thread. */
     void (*apply)(const norma_rows_job *job, const norma_affine *affine, const void *x, void *y, const void *scale,
                   const void *shift, int64_t count);
+    void (*settle)(void);
 } norma_rows_kernel;
 
 /* Fibers: a matrix whose columns are the reduced sets. Its rows may be enumerated by several axes, outermost first. */

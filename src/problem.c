@@ -192,19 +192,25 @@ static norma_status check_row_strides(const norma_desc *desc)
 typedef struct expanded_shape {
     int rank;
     int64_t shape[NORMA_MAX_RANK + 1];
-    uint32_t axes; /* reduced */
+    uint32_t axes;   /* reduced */
+    bool as_columns; /* each element is a column of one row: rows of one element would be slow */
 } expanded_shape;
 
 static expanded_shape expand_shape(const norma_desc *desc)
 {
     expanded_shape e = {.rank = desc->rank, .axes = desc->axes};
     memcpy(e.shape, desc->shape, sizeof desc->shape);
-    if (desc->op == NORMA_GROUP_NORM && desc->layout == NORMA_NHWC && desc->shape[1] > 1) {
+    if (desc->statistics == NORMA_STATISTICS_GIVEN && desc->layout == NORMA_NCHW && desc->shape[2] > 1) {
+        e.axes = 4; /* nothing is reduced: planes in memory order */
+    } else if (desc->op == NORMA_INSTANCE_NORM && desc->shape[3 - channel_axis(desc)] == 1) {
+        const expanded_shape columns = {3, {desc->shape[0], 1, desc->shape[channel_axis(desc)]}, 2, true};
+        return columns;
+    } else if (desc->op == NORMA_GROUP_NORM && desc->layout == NORMA_NHWC && desc->shape[1] > 1) {
         e.axes = 2; /* each channel by itself; a group's columns then merge */
     } else if (desc->op == NORMA_GROUP_NORM) {
         const int c = channel_axis(desc);
         const expanded_shape groups = {
-            4, {desc->shape[0], desc->groups, desc->shape[c] / desc->groups, desc->shape[3 - c]}, 12};
+            4, {desc->shape[0], desc->groups, desc->shape[c] / desc->groups, desc->shape[3 - c]}, 12, false};
         return groups;
     }
     return e;
@@ -227,7 +233,7 @@ static int merge_axes(const expanded_shape *desc, kind_axis *merged)
         const bool reduced = desc->axes >> k & 1;
         if (count > 0 && merged[count - 1].reduced == reduced) {
             merged[count - 1].axis.extent *= extent;
-        } else if (!reduced || extent != 1) {
+        } else if (!reduced || extent != 1 || desc->as_columns) {
             merged[count++] = (kind_axis){{extent, stride, stride}, reduced};
         }
         stride *= extent;

@@ -58,8 +58,8 @@ static inline void norma_axes_offset(const norma_axis *axes, int count, int64_t 
 {
     *x = *y = 0;
     for (int k = count - 1; k >= 0; k--) {
-        const int64_t step = index % axes[k].extent;
-        index /= axes[k].extent;
+        const int64_t step = k ? index % axes[k].extent : index; /* divisions cost as much as a short run */
+        index = k ? index / axes[k].extent : 0;
         *x += step * axes[k].x_stride;
         *y += step * axes[k].y_stride;
     }

@@ -19,7 +19,7 @@ typedef struct planes_set {
     int64_t tasks;
     int64_t channel; /* of its first element, where scale and shift go by channel */
     norma_affine affine;
-    norma_partial partial[NORMA_SEGMENTS_MAX];
+    norma_partial *partial; /* one per unit */
 } planes_set;
 
 static int64_t divide_up(int64_t a, int64_t b)
@@ -29,6 +29,9 @@ static int64_t divide_up(int64_t a, int64_t b)
 
 static norma_partial reduce_run(const norma_rows_kernel *kernel, const norma_plan *plan, const void *x, int64_t length)
 {
+    if (length <= NORMA_RUN_LEAF) {
+        return kernel->reduce(x, length);
+    }
     const int64_t segment = norma_segment_length(length);
     norma_partial partial = {0, 0, 0};
     for (int64_t done = 0; done < length; done += segment) {
@@ -113,10 +116,11 @@ static void write_range(const planes_set *set, int64_t run, int64_t first, int64
     const bool by_channel = problem->channels && (args->scale || args->shift);
     /* A channel of one element in a run of many: the parameters lie along the run. */
     const bool along = !by_channel || (problem->per_channel == 1 && problem->length > 1);
-    if (along) {
+    if (along || set->affine.own_shift) {
         const int64_t at = first + set->channel;
         const planes_piece piece = {norma_at(plan, set->x, x + first), norma_out_at(plan, set->y, y + first),
-                                    norma_at(plan, args->scale, at), norma_at(plan, args->shift, at), last - first};
+                                    along ? norma_at(plan, args->scale, at) : NULL,
+                                    along ? norma_at(plan, args->shift, at) : NULL, last - first};
         write_piece(set, &set->affine, piece);
         return;
     }
@@ -146,6 +150,8 @@ static void write_share(void *argument, size_t task)
         write_range(set, run, begin, end);
         first += end - begin;
     }
+    const norma_rows_kernel *kernel = set->plan->kernel;
+    kernel->settle();
 }
 
 static void store_statistic(const norma_plan *plan, void *tensor, int64_t index, double value)
@@ -164,6 +170,8 @@ static void store_statistic(const norma_plan *plan, void *tensor, int64_t index,
 static norma_partial reduce_set(planes_set *set, int64_t tasks)
 {
     const norma_problem *problem = &set->plan->problem;
+    norma_partial partial[NORMA_SEGMENTS_MAX];
+    set->partial = partial;
     if (problem->runs == 1) {
         set->unit_length = norma_segment_length(problem->length);
         set->units = divide_up(problem->length, set->unit_length);
@@ -173,9 +181,9 @@ static norma_partial reduce_set(planes_set *set, int64_t tasks)
     }
     set->tasks = tasks < set->units ? tasks : set->units;
     norma_drive_tasks(set->plan, set->args, set->tasks, reduce_units, set);
-    norma_partial whole = set->partial[0];
+    norma_partial whole = partial[0];
     for (int64_t unit = 1; unit < set->units; unit++) {
-        whole = norma_partial_merge(whole, set->partial[unit]);
+        whole = norma_partial_merge(whole, partial[unit]);
     }
     return whole;
 }
@@ -193,10 +201,13 @@ static void normalize_set(const norma_plan *plan, const norma_args *args, int64_
     }
     const norma_partial whole = problem->given ? norma_running_given(plan, args, set.channel) : reduce_set(&set, tasks);
     set.affine = norma_normalizer_affine(&problem->normalizer, &whole);
-    set.tasks = tasks;
-    norma_drive_tasks(plan, args, set.tasks, write_share, &set);
     store_statistic(plan, args->mean, index, whole.mean);
     store_statistic(plan, args->rstd, index, norma_normalizer_saved(&problem->normalizer, &whole, set.affine.factor));
+    if (problem->channels && problem->per_channel == problem->length && (args->scale || args->shift)) {
+        set.affine = affine_of_channel(&set, set.channel); /* one channel: its scale and shift serve the whole set */
+    }
+    set.tasks = tasks;
+    norma_drive_tasks(plan, args, set.tasks, write_share, &set);
     norma_running_update(plan, args, set.channel, &whole);
 }
 
@@ -217,13 +228,40 @@ static void normalize_sets(void *argument, size_t task)
     }
 }
 
+/* Planes whose statistics are given, one after the other as they lie in memory. */
+static void apply_given(void *argument, size_t task)
+{
+    const planes_share *share = argument;
+    const norma_plan *plan = share->plan;
+    const norma_args *args = share->args;
+    const norma_problem *problem = &plan->problem;
+    const norma_rows_kernel *kernel = plan->kernel;
+    const norma_rows_job job = {.normalizer = &problem->normalizer, .blocking = &plan->blocking};
+    const int64_t first = norma_part_begin(problem->outer, share->tasks, (int64_t)task);
+    const int64_t last = norma_part_begin(problem->outer, share->tasks, (int64_t)task + 1);
+    int64_t channel = first % problem->channels;
+    for (int64_t plane = first; plane < last; plane++) {
+        const norma_partial given = norma_running_given(plan, args, channel);
+        norma_affine affine = norma_normalizer_affine(&problem->normalizer, &given);
+        if (args->scale || args->shift) {
+            affine =
+                norma_affine_with(affine, parameter(plan, args->scale, channel, 1), parameter(plan, args->shift, channel, 0));
+        }
+        const int64_t at = plane * problem->length;
+        kernel->apply(&job, &affine, norma_at(plan, args->x, at), norma_out_at(plan, args->y, at), NULL, NULL, problem->length);
+        channel = channel + 1 < problem->channels ? channel + 1 : 0;
+    }
+    kernel->settle();
+}
+
 void norma_drive_planes(const norma_plan *plan, const norma_args *args)
 {
     const int64_t sets = plan->problem.outer;
     const int64_t threads = plan->blocking.threads;
     if (sets >= threads) {
         planes_share share = {plan, args, threads};
-        norma_drive_tasks(plan, args, threads, normalize_sets, &share);
+        const bool in_order = plan->problem.given && plan->problem.geometry == NORMA_ROWS;
+        norma_drive_tasks(plan, args, threads, in_order ? apply_given : normalize_sets, &share);
     } else {
         for (int64_t set = 0; set < sets; set++) {
             normalize_set(plan, args, set, threads);

@@ -77,7 +77,14 @@ INLINE void reduce_vector(strip *s, const real *const *x, int rows, int64_t at, 
         m = moments_about(pivot_of_rows(x, rows, at, lanes));
     }
     int k = 0;
+    const int64_t ahead = s->job->blocking->ahead;
     for (; k + CHAINS <= rows; k += CHAINS) {
+        if (ahead && at % NORMA_LANES == 0) {
+            UNROLL
+            for (int j = 0; j < CHAINS; j++) {
+                simd_prefetch(x[k + j] + at + ahead);
+            }
+        }
         UNROLL
         for (int j = 0; j < CHAINS; j++) {
             chunk_row(s->statistic, &c, j, load_lanes(x[k + j] + at, lanes), m.high);
@@ -318,6 +325,13 @@ INLINE void write_vector(fiber_step step, const strip *s, const real *const *x, 
                          const vec *shift, int64_t at, int lanes)
 {
     const vec center = V(load)(s->a + at), factor = V(load)(s->b + at), low = V(load)(s->c + at);
+    const int64_t ahead = s->job->blocking->ahead;
+    if (ahead && at % NORMA_LANES == 0) {
+        UNROLL
+        for (int k = 0; k < rows; k++) {
+            simd_prefetch(x[k] + at - ahead);
+        }
+    }
     UNROLL
     for (int k = 0; k < rows; k++) {
         const vec in = load_lanes(x[k] + at, lanes);
@@ -364,15 +378,16 @@ INLINE void write_rows(fiber_step step, const strip *s, int64_t row, int rows)
     }
 }
 
+/* From the last rows to the first: the last that were read are those that the caches still hold. */
 INLINE void write_strip(fiber_step step, const strip *s)
 {
     const int64_t rows = s->job->rows;
-    int64_t row = 0;
-    for (; row + WRITE_ROWS <= rows; row += WRITE_ROWS) {
-        write_rows(step, s, row, WRITE_ROWS);
-    }
-    for (; row < rows; row++) {
+    const int64_t whole = rows / WRITE_ROWS * WRITE_ROWS;
+    for (int64_t row = whole; row < rows; row++) {
         write_rows(step, s, row, 1);
+    }
+    for (int64_t row = whole; row > 0; row -= WRITE_ROWS) {
+        write_rows(step, s, row - WRITE_ROWS, WRITE_ROWS);
     }
 }
 

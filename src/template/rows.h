@@ -293,7 +293,7 @@ INLINE void normalize_grouped(write_step step, const norma_rows_job *job, int64_
 /* What a step is compiled into. */
 typedef struct row_writers {
     void (*normalize)(const norma_rows_job *job, int64_t first, int64_t last);
-    void (*apply)(const norma_affine *affine, const real *x, real *y, const real *scale, const real *shift, int64_t count);
+    void (*apply)(const norma_rows_job *job, const out_rows *out, const row_affine *affine, int64_t count);
 } row_writers;
 
 #define DEFINE_WRITERS(name, statistic_, scale_, one_plus_, shift_, own_)                                                      \
@@ -327,13 +327,15 @@ typedef struct row_writers {
          : NORMA_STREAMS && job->blocking->stream ? normalize_##name##_stream                                                  \
                                                   : normalize_##name##_cached)(job, first, last);                              \
     }                                                                                                                          \
-    static void apply_##name(const norma_affine *affine, const real *x, real *y, const real *scale, const real *shift,         \
-                             int64_t count)                                                                                    \
+    static void apply_##name(const norma_rows_job *job, const out_rows *out, const row_affine *affine, int64_t count)          \
     {                                                                                                                          \
         const write_step step = {statistic_, scale_, shift_, one_plus_, own_, false, false, 1};                                \
-        const row_affine row = row_affine_of(affine);                                                                          \
-        const out_rows out = {x, y, 0, 0, scale, shift, 0};                                                                    \
-        write_rows(step, &out, &row, 0, count);                                                                                \
+        const write_step far_step = {statistic_, scale_, shift_, one_plus_, own_, true, true, 1};                              \
+        if (NORMA_STREAMS && job->blocking->stream) {                                                                          \
+            write_rows(far_step, out, affine, 0, count);                                                                       \
+        } else {                                                                                                               \
+            write_rows(step, out, affine, 0, count);                                                                           \
+        }                                                                                                                      \
     }                                                                                                                          \
     static const row_writers name##_writers = {normalize_##name, apply_##name};
 
@@ -363,12 +365,19 @@ INLINE void rows_normalize(norma_statistic statistic, const norma_rows_job *job,
 INLINE void rows_apply(norma_statistic statistic, const norma_rows_job *job, const norma_affine *affine, const void *x, void *y,
                        const void *scale, const void *shift, int64_t count)
 {
-    row_writers_of(statistic, job, scale, shift, affine->own_shift)->apply(affine, x, y, scale, shift, count);
+    const row_affine row = row_affine_of(affine);
+    const out_rows out = {x, y, 0, 0, scale, shift, job->blocking->ahead};
+    row_writers_of(statistic, job, scale, shift, affine->own_shift)->apply(job, &out, &row, count);
 }
 
 INLINE norma_partial rows_reduce(norma_statistic statistic, const void *x, int64_t count)
 {
     return reduce_leaves(statistic, x, count, nothing_beside);
+}
+
+static void settle(void)
+{
+    simd_fence();
 }
 
 #define DEFINE_ROWS_KERNEL(statistic, value)                                                                                   \
@@ -385,8 +394,10 @@ INLINE norma_partial rows_reduce(norma_statistic statistic, const void *x, int64
     {                                                                                                                          \
         rows_apply(value, job, affine, x, y, scale, shift, count);                                                             \
     }                                                                                                                          \
-    const norma_rows_kernel NORMA_KERNEL_NAME(rows, statistic) = {                                                             \
-        .normalize = rows_##statistic##_normalize, .reduce = rows_##statistic##_reduce, .apply = rows_##statistic##_apply}
+    const norma_rows_kernel NORMA_KERNEL_NAME(rows, statistic) = {.normalize = rows_##statistic##_normalize,                   \
+                                                                  .reduce = rows_##statistic##_reduce,                         \
+                                                                  .apply = rows_##statistic##_apply,                           \
+                                                                  .settle = settle}
 
 DEFINE_ROWS_KERNEL(moments, NORMA_MOMENTS);
 DEFINE_ROWS_KERNEL(squares, NORMA_SQUARES);
