@@ -4,6 +4,7 @@
 #ifndef NORMA_PROBLEM_H
 #define NORMA_PROBLEM_H
 
+#include "desc.h"
 #include "kernels.h"
 
 /*
@@ -63,11 +64,6 @@ static inline void norma_axes_offset(const norma_axis *axes, int count, int64_t 
         *x += step * axes[k].x_stride;
         *y += step * axes[k].y_stride;
     }
-}
-
-static inline size_t norma_dtype_size(norma_dtype dtype)
-{
-    return dtype == NORMA_F64 ? sizeof(double) : sizeof(float);
 }
 
 #endif

@@ -4,27 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "run_build.h"
+
 #define EPSILON_OPTIONS (OPTION_BIT(OPTION_EPSILON) | OPTION_BIT(OPTION_EPSILON_MODE))
 #define AFFINE_OPTIONS (OPTION_BIT(OPTION_SCALE) | OPTION_BIT(OPTION_BIAS))
 #define SAVE_OPTIONS (OPTION_BIT(OPTION_SAVE_RSTD) | OPTION_BIT(OPTION_SAVE_VARIANCE))
-
-/* Turns an axis of either sign into one that counts from 0. */
-static bool settle_axis(const npy_array *input, const char *option, const char *text, int *axis, tool_failure *failure)
-{
-    if (*axis < -input->rank || *axis >= input->rank) {
-        return fail(failure, EXIT_USER, "--%s %s: an input of shape %s has axes %d to %d", option, text,
-                    npy_describe_shape(input->rank, input->shape).text, -input->rank, input->rank - 1);
-    }
-    *axis += *axis < 0 ? input->rank : 0;
-    return true;
-}
-
-static bool settle_single_axis(const run_options *options, const npy_array *input, int *axis, tool_failure *failure)
-{
-    const char *text = options->text[OPTION_AXIS];
-    *axis = text ? options->value[OPTION_AXIS] : -1;
-    return settle_axis(input, "axis", text ? text : "-1 (the default)", axis, failure);
-}
 
 static bool settle_epsilon(const run_options *options, norma_desc *desc, tool_failure *failure)
 {
@@ -51,191 +35,6 @@ static bool settle_epsilon(const run_options *options, norma_desc *desc, tool_fa
     return true;
 }
 
-/* scale and bias have the shape of the axes from `axis` on. */
-static void set_trailing_params(run_problem *problem, const npy_array *input, int axis)
-{
-    problem->param_rank = input->rank - axis;
-    memcpy(problem->param_shape, input->shape + axis, (size_t)problem->param_rank * sizeof input->shape[0]);
-}
-
-static bool build_layer_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
-                             tool_failure *failure)
-{
-    int axis;
-    if (!settle_single_axis(options, input, &axis, failure)) {
-        return false;
-    }
-    problem->desc = norma_layer_norm_desc(input->rank, input->shape, axis, dtype);
-    problem->reduced = problem->desc.axes;
-    set_trailing_params(problem, input, axis);
-    return true;
-}
-
-static bool build_rms_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
-                           tool_failure *failure)
-{
-    int axis;
-    if (!settle_single_axis(options, input, &axis, failure)) {
-        return false;
-    }
-    problem->desc = norma_rms_norm_desc(input->rank, input->shape, axis, dtype);
-    if (options->text[OPTION_RMS_MODE]) {
-        problem->desc.rms_mode = (norma_rms_mode)options->value[OPTION_RMS_MODE];
-    }
-    problem->reduced = problem->desc.axes;
-    set_trailing_params(problem, input, axis);
-    return true;
-}
-
-static bool build_lp_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
-                          tool_failure *failure)
-{
-    int axis;
-    if (!settle_single_axis(options, input, &axis, failure)) {
-        return false;
-    }
-    const int p = options->text[OPTION_P] ? options->value[OPTION_P] : 2;
-    problem->desc = norma_lp_norm_desc(input->rank, input->shape, axis, p, dtype);
-    problem->reduced = problem->desc.axes;
-    return true;
-}
-
-/* An input as (n, c, spatial) or (n, spatial, c). */
-typedef struct run_image {
-    int64_t n, c, spatial;
-    norma_layout layout;
-    int channel_axis; /* of the input's array */
-} run_image;
-
-static bool build_image(const char *op, const run_options *options, const npy_array *input, run_image *image,
-                        run_problem *problem, tool_failure *failure)
-{
-    if (input->rank < 2) {
-        return fail(failure, EXIT_USER, "%s takes an input of 2 or more dimensions, but its shape is %s", op,
-                    npy_describe_shape(input->rank, input->shape).text);
-    }
-    const bool is_nhwc = options->value[OPTION_LAYOUT] == NORMA_NHWC;
-    image->layout = is_nhwc ? NORMA_NHWC : NORMA_NCHW;
-    image->channel_axis = is_nhwc ? input->rank - 1 : 1;
-    image->n = input->shape[0];
-    image->c = input->shape[image->channel_axis];
-    image->spatial = 1;
-    for (int k = 1; k < input->rank; k++) {
-        image->spatial *= k == image->channel_axis ? 1 : input->shape[k];
-    }
-    problem->param_rank = 1;
-    problem->param_shape[0] = image->c;
-    return true;
-}
-
-/* All axes of the input but the first and the channels'. */
-static uint32_t spatial_axes(const npy_array *input, const run_image *image)
-{
-    return (((uint32_t)1 << input->rank) - 1) & ~((uint32_t)1 << image->channel_axis) & ~(uint32_t)1;
-}
-
-static bool build_channel_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
-                               tool_failure *failure)
-{
-    run_image image = {0};
-    if (!build_image("channel_norm", options, input, &image, problem, failure)) {
-        return false;
-    }
-    problem->desc = norma_channel_norm_desc(image.n, image.c, image.spatial, image.layout, dtype);
-    problem->reduced = (uint32_t)1 << image.channel_axis;
-    return true;
-}
-
-static bool build_batch_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
-                             tool_failure *failure)
-{
-    run_image image = {0};
-    if (!build_image("batch_norm", options, input, &image, problem, failure)) {
-        return false;
-    }
-    const bool train = options->text[OPTION_TRAIN], has_mean = options->text[OPTION_MEAN];
-    const bool updates = options->text[OPTION_RUNNING_MEAN_OUT];
-    if (!has_mean != !options->text[OPTION_VARIANCE] || (!train && !has_mean)) {
-        return fail(failure, EXIT_USER, "batch_norm needs --mean FILE and --variance FILE%s",
-                    train ? " together" : ", or --train");
-    }
-    if (updates != (options->text[OPTION_RUNNING_VARIANCE_OUT] != NULL) || updates != (train && has_mean)) {
-        return fail(failure, EXIT_USER,
-                    "--running-mean-out and --running-variance-out go together with --train, --mean and --variance");
-    }
-    problem->desc = norma_batch_norm_desc(image.n, image.c, image.spatial, image.layout, dtype);
-    norma_desc *desc = &problem->desc;
-    desc->statistics = train ? NORMA_STATISTICS_OF_BATCH : NORMA_STATISTICS_GIVEN;
-    desc->momentum_mode = NORMA_MOMENTUM_OF_RUNNING;
-    desc->momentum = options->text[OPTION_MOMENTUM] ? options->momentum : 0.9;
-    if (options->text[OPTION_MOMENTUM_MODE]) {
-        desc->momentum_mode = (norma_momentum_mode)options->value[OPTION_MOMENTUM_MODE];
-    }
-    desc->running_unbiased = options->value[OPTION_RUNNING_VARIANCE];
-    problem->reduced = spatial_axes(input, &image) | 1;
-    if (!train && (options->text[OPTION_SAVE_MEAN] || options->text[OPTION_SAVE_RSTD] || options->text[OPTION_SAVE_VARIANCE])) {
-        return fail(failure, EXIT_USER, "without --train batch_norm computes no statistics to save");
-    }
-    return true;
-}
-
-static bool build_instance_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
-                                tool_failure *failure)
-{
-    run_image image = {0};
-    if (!build_image("instance_norm", options, input, &image, problem, failure)) {
-        return false;
-    }
-    problem->desc = norma_instance_norm_desc(image.n, image.c, image.spatial, image.layout, dtype);
-    problem->reduced = spatial_axes(input, &image);
-    return true;
-}
-
-static bool build_group_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
-                             tool_failure *failure)
-{
-    run_image image = {0};
-    if (!build_image("group_norm", options, input, &image, problem, failure)) {
-        return false;
-    }
-    const int groups = options->value[OPTION_GROUPS];
-    if (!options->text[OPTION_GROUPS] || image.c % groups != 0) {
-        return fail(failure, EXIT_USER, "group_norm needs --groups G with a divisor of the input's %" PRId64 " channels%s%s",
-                    image.c, options->text[OPTION_GROUPS] ? ", not " : "",
-                    options->text[OPTION_GROUPS] ? options->text[OPTION_GROUPS] : "");
-    }
-    problem->desc = norma_group_norm_desc(image.n, image.c, image.spatial, groups, image.layout, dtype);
-    problem->reduced = spatial_axes(input, &image) | (uint32_t)1 << image.channel_axis;
-    problem->saved_rank = 2;
-    problem->saved_shape[0] = image.n;
-    problem->saved_shape[1] = groups;
-    return true;
-}
-
-static bool build_mvn(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
-                      tool_failure *failure)
-{
-    const int default_axes[] = {0, 2, 3};
-    const char *text = options->text[OPTION_AXES];
-    const int *given = text ? options->axes : default_axes;
-    const int count = text ? options->axes_count : (int)(sizeof default_axes / sizeof default_axes[0]);
-    int axes[NORMA_MAX_RANK];
-    for (int i = 0; i < count; i++) {
-        axes[i] = given[i];
-        if (!settle_axis(input, "axes", text ? text : "0,2,3 (the default)", &axes[i], failure)) {
-            return false;
-        }
-        for (int k = 0; k < i; k++) {
-            if (axes[k] == axes[i]) {
-                return fail(failure, EXIT_USER, "--axes %s: axis %d is named twice", text ? text : "", axes[i]);
-            }
-        }
-    }
-    problem->desc = norma_mvn_desc(input->rank, input->shape, count, axes, dtype);
-    problem->reduced = problem->desc.axes;
-    return true;
-}
-
 static const run_op ops[] = {
     {
         .name = "layer_norm",
@@ -246,7 +45,7 @@ static const run_op ops[] = {
                    "layer_norm --input x.npy --output y.npy --axis 1 --save-mean m.npy --save-rstd r.npy",
         .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_AXIS) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
         .defaults = {[OPTION_AXIS] = "-1", [OPTION_EPSILON] = "1e-5", [OPTION_EPSILON_MODE] = "inside"},
-        .build = build_layer_norm,
+        .build = run_build_layer_norm,
     },
     {
         .name = "rms_norm",
@@ -261,7 +60,7 @@ static const run_op ops[] = {
                      [OPTION_EPSILON] = "1e-5",
                      [OPTION_EPSILON_MODE] = "inside",
                      [OPTION_RMS_MODE] = "scale-then-round"},
-        .build = build_rms_norm,
+        .build = run_build_rms_norm,
     },
     {
         .name = "lp_norm",
@@ -276,7 +75,7 @@ static const run_op ops[] = {
                      [OPTION_P] = "2",
                      [OPTION_EPSILON] = "no epsilon",
                      [OPTION_EPSILON_MODE] = "floor with --epsilon, none without"},
-        .build = build_lp_norm,
+        .build = run_build_lp_norm,
     },
     {
         .name = "channel_norm",
@@ -288,7 +87,7 @@ static const run_op ops[] = {
                    "channel_norm --input x.npy --output y.npy --layout nhwc",
         .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
         .defaults = {[OPTION_LAYOUT] = "nchw", [OPTION_EPSILON] = "1e-5", [OPTION_EPSILON_MODE] = "inside"},
-        .build = build_channel_norm,
+        .build = run_build_channel_norm,
     },
     {
         .name = "batch_norm",
@@ -309,7 +108,7 @@ static const run_op ops[] = {
                      [OPTION_MOMENTUM] = "0.9",
                      [OPTION_MOMENTUM_MODE] = "running",
                      [OPTION_RUNNING_VARIANCE] = "biased"},
-        .build = build_batch_norm,
+        .build = run_build_batch_norm,
     },
     {
         .name = "instance_norm",
@@ -321,7 +120,7 @@ static const run_op ops[] = {
                    "instance_norm --input x.npy --output y.npy --layout nhwc",
         .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
         .defaults = {[OPTION_LAYOUT] = "nchw", [OPTION_EPSILON] = "1e-5", [OPTION_EPSILON_MODE] = "inside"},
-        .build = build_instance_norm,
+        .build = run_build_instance_norm,
     },
     {
         .name = "group_norm",
@@ -334,7 +133,7 @@ static const run_op ops[] = {
         .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | OPTION_BIT(OPTION_GROUPS) | EPSILON_OPTIONS |
                  OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
         .defaults = {[OPTION_LAYOUT] = "nchw", [OPTION_EPSILON] = "1e-5", [OPTION_EPSILON_MODE] = "inside"},
-        .build = build_group_norm,
+        .build = run_build_group_norm,
     },
     {
         .name = "mvn",
@@ -345,7 +144,7 @@ static const run_op ops[] = {
                    "mvn --input x.npy --output y.npy --axes -1,-2 --epsilon 1e-5 --epsilon-mode inside",
         .takes = OPTION_BIT(OPTION_AXES) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
         .defaults = {[OPTION_AXES] = "0,2,3", [OPTION_EPSILON] = "1e-9", [OPTION_EPSILON_MODE] = "outside"},
-        .build = build_mvn,
+        .build = run_build_mvn,
     },
 };
 

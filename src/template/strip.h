@@ -1,0 +1,313 @@
+/*
+ * A strip of columns: its canonical reduction, and what the statistics make of each column.
+ *
+ * A lane is a column, so lanes never mix and no sums go across them. The canonical reduction of a column: leaves of
+ * NORMA_FIBER_LEAF rows, in a leaf chunks of ROWS rows by Welford's update (template/welford.h), in a chunk row k to chain
+ * k mod CHAINS; leaves merge in order in double. Where columns go in groups, a group's columns merge in order as well.
+ */
+#ifndef NORMA_STRIP_H
+#define NORMA_STRIP_H
+
+#include "template/welford.h"
+
+enum { ROWS = 16 }; /* rows of a chunk: their moments are in registers while each column's are loaded and stored once */
+
+/* A strip of columns at work. */
+typedef struct strip {
+    const norma_fibers_job *job;
+    norma_statistic statistic;
+    int64_t first; /* column */
+    int64_t columns;
+    double mean[NORMA_STRIP_MAX]; /* from the origin: sums of f64 near it keep their digits */
+    double m2[NORMA_STRIP_MAX];
+    real origin[NORMA_STRIP_MAX];
+    /* the leaf's moments while it is reduced; center, factor and low of template/write.h's sense when it is written */
+    real a[NORMA_STRIP_MAX];
+    real b[NORMA_STRIP_MAX];
+    real c[NORMA_STRIP_MAX];
+} strip;
+
+/* Elements of the matrix's row `row` before the strip's first column, in x and y. */
+INLINE void row_offset(const norma_fibers_job *job, int64_t row, int64_t *x, int64_t *y)
+{
+    *x = *y = 0;
+    for (int k = job->axes_count - 1; k >= 0; k--) {
+        const int64_t step = k ? row % job->axes[k].extent : row;
+        row = k ? row / job->axes[k].extent : 0;
+        *x += step * job->axes[k].x_stride;
+        *y += step * job->axes[k].y_stride;
+    }
+}
+
+/* Loads `lanes` lanes; a constant NORMA_WIDTH where the vector is whole. */
+INLINE vec load_lanes(const real *p, int lanes)
+{
+    return lanes == NORMA_WIDTH ? V(load)(p) : V(load_part)(p, lanes);
+}
+
+INLINE void chunk_row(norma_statistic statistic, chunk_sums *c, int chain, vec x, vec high)
+{
+    if (statistic == NORMA_MOMENTS) {
+        chunk_add(c, chain, x, high);
+    } else if (statistic == NORMA_SQUARES) {
+        c->squares[chain] = V(fma)(x, x, c->squares[chain]);
+    } else {
+        c->squares[chain] = V(add)(c->squares[chain], V(abs)(x));
+    }
+}
+
+/* One of each column's own elements, which no single outlier decides. */
+INLINE vec pivot_of_rows(const real *const *x, int rows, int64_t at, int lanes)
+{
+    const vec a = load_lanes(x[0] + at, lanes);
+    return rows < 3 ? a : median(a, load_lanes(x[1] + at, lanes), load_lanes(x[2] + at, lanes));
+}
+
+/* One vector of columns, `rows` rows of them (a constant where the chunk is whole), at column `at` of the strip. */
+INLINE void reduce_vector(strip *s, const real *const *x, int rows, int64_t at, int lanes, int64_t before)
+{
+    chunk_sums c = chunk_begin();
+    moments m;
+    if (before) {
+        m.high = V(load)(s->a + at), m.low = V(load)(s->b + at), m.m2 = V(load)(s->c + at);
+    } else {
+        m = moments_about(pivot_of_rows(x, rows, at, lanes));
+    }
+    int k = 0;
+    const int64_t ahead = s->job->blocking->ahead;
+    for (; k + CHAINS <= rows; k += CHAINS) {
+        if (ahead && at % NORMA_LANES == 0) {
+            UNROLL
+            for (int j = 0; j < CHAINS; j++) {
+                simd_prefetch(x[k + j] + at + ahead);
+            }
+        }
+        UNROLL
+        for (int j = 0; j < CHAINS; j++) {
+            chunk_row(s->statistic, &c, j, load_lanes(x[k + j] + at, lanes), m.high);
+        }
+    }
+    UNROLL
+    for (int j = 0; j < CHAINS - 1; j++) {
+        if (k + j < rows) {
+            chunk_row(s->statistic, &c, j, load_lanes(x[k + j] + at, lanes), m.high);
+        }
+    }
+    if (s->statistic == NORMA_MOMENTS) {
+        m = chunk_end(&c, m, (real)before, (real)rows);
+        V(store)(s->a + at, m.high);
+        V(store)(s->b + at, m.low);
+    } else {
+        m.m2 = V(add)(m.m2, sum_of_chains(c.squares));
+    }
+    V(store)(s->c + at, m.m2);
+}
+
+INLINE void reduce_chunk(strip *s, const real *const *x, int rows, int64_t before)
+{
+    int64_t at = 0;
+    for (; at + NORMA_WIDTH <= s->columns; at += NORMA_WIDTH) {
+        reduce_vector(s, x, rows, at, NORMA_WIDTH, before);
+    }
+    if (at < s->columns) {
+        reduce_vector(s, x, rows, at, (int)(s->columns - at), before);
+    }
+}
+
+/* Rows [first, last), one leaf, into the strip's a, b, c. */
+INLINE void reduce_leaf(strip *s, int64_t first, int64_t last)
+{
+    for (int64_t row = first; row < last; row += ROWS) {
+        const int rows = last - row < ROWS ? (int)(last - row) : ROWS;
+        const real *x[ROWS];
+        for (int k = 0; k < rows; k++) {
+            int64_t in_x, in_y;
+            row_offset(s->job, row + k, &in_x, &in_y);
+            x[k] = (const real *)s->job->x + in_x + s->first;
+        }
+        if (rows == ROWS) {
+            reduce_chunk(s, x, ROWS, row - first);
+        } else {
+            reduce_chunk(s, x, rows, row - first);
+        }
+    }
+}
+
+/* Merges the leaf in a, b, c into mean and m2, which hold `before` rows. norma_partial_merge(), a vector at a time. */
+INLINE void merge_leaf(strip *s, int64_t before, int64_t count)
+{
+    const double part = (double)count / (double)(before + count);
+    const double weight = (double)before * part;
+    const bool centered = s->statistic == NORMA_MOMENTS;
+    for (int64_t i = 0; i < s->columns; i++) {
+        if (before == 0) {
+            s->origin[i] = centered ? s->a[i] : 0;
+        }
+        const double mean = centered ? (double)s->a[i] - (double)s->origin[i] + (double)s->b[i] : 0;
+        if (before) {
+            const double delta = mean - s->mean[i];
+            s->mean[i] = s->mean[i] + delta * part;
+            s->m2[i] = s->m2[i] + (double)s->c[i] + delta * (delta * weight);
+        } else {
+            s->mean[i] = mean;
+            s->m2[i] = (double)s->c[i];
+        }
+    }
+}
+
+#if NORMA_DTYPE_IS == NORMA_IS_f32
+
+INLINE bool out_of_range(double m2)
+{
+    return !(m2 >= 1e-30 && m2 <= (double)FLT_MAX);
+}
+
+/* Columns whose squares leave the range of f32 (see rescue() of template/reduce.h), plainly and in double: a whole strip at a
+ * time, since constant columns come in numbers (padding, masks). */
+NOINLINE void rescue_strip(strip *s)
+{
+    const norma_fibers_job *job = s->job;
+    const bool centered = s->statistic == NORMA_MOMENTS;
+    const real *x = (const real *)job->x + s->first;
+    const double share = 1 / (double)job->rows;
+    double mean[NORMA_STRIP_MAX] = {0}, m2[NORMA_STRIP_MAX] = {0};
+    int64_t in_x, in_y;
+    for (int64_t row = 0; centered && row < job->rows; row++) {
+        row_offset(job, row, &in_x, &in_y);
+        for (int64_t i = 0; i < s->columns; i++) {
+            mean[i] += ((double)x[in_x + i] - (double)x[i]) * share;
+        }
+    }
+    for (int64_t row = 0; row < job->rows; row++) {
+        row_offset(job, row, &in_x, &in_y);
+        for (int64_t i = 0; i < s->columns; i++) {
+            const double d = (double)x[in_x + i] - (centered ? (double)x[i] + mean[i] : 0);
+            m2[i] += s->statistic == NORMA_MAGNITUDES ? fabs(d) : d * d;
+        }
+    }
+    for (int64_t i = 0; i < s->columns; i++) {
+        if (out_of_range(s->m2[i])) {
+            s->origin[i] = centered ? x[i] : 0;
+            s->mean[i] = mean[i];
+            s->m2[i] = m2[i];
+        }
+    }
+}
+
+INLINE void keep_in_range(strip *s)
+{
+    bool all = true;
+    for (int64_t i = 0; i < s->columns; i++) {
+        all = all && !out_of_range(s->m2[i]);
+    }
+    if (RARELY(!all)) {
+        rescue_strip(s);
+    }
+}
+
+#else
+
+INLINE void keep_in_range(strip *s)
+{
+    (void)s;
+}
+
+#endif
+
+INLINE void reduce_strip(strip *s)
+{
+    const int64_t rows = s->job->rows;
+    for (int64_t row = 0; row < rows; row += NORMA_FIBER_LEAF) {
+        const int64_t last = rows - row < NORMA_FIBER_LEAF ? rows : row + NORMA_FIBER_LEAF;
+        reduce_leaf(s, row, last);
+        merge_leaf(s, row, last - row);
+    }
+    keep_in_range(s);
+}
+
+/* What a strip's column i is, as a part of its reduced set. */
+INLINE norma_partial partial_of_column(const strip *s, int64_t i)
+{
+    const norma_partial partial = {(double)s->job->rows, (double)s->origin[i] + s->mean[i], s->m2[i]};
+    return partial;
+}
+
+INLINE void set_columns(strip *s, int64_t first, int64_t last, double origin, double mean, double m2)
+{
+    for (int64_t i = first; i < last; i++) {
+        s->origin[i] = (real)origin; /* it comes from a real */
+        s->mean[i] = mean;
+        s->m2[i] = m2;
+    }
+}
+
+/* Columns [first, last) of the strip, which follow those in `whole`, as one. Means count from the whole's origin, one of the
+ * data: sums of f64 near it keep their digits. */
+INLINE norma_partial merge_columns(const strip *s, int64_t first, int64_t last, norma_partial whole, double origin)
+{
+    for (int64_t i = first; i < last; i++) {
+        const norma_partial column = {(double)s->job->rows, (double)s->origin[i] - origin + s->mean[i], s->m2[i]};
+        whole = whole.count > 0 ? norma_partial_merge(whole, column) : column;
+    }
+    return whole;
+}
+
+/* Each group's columns become alike. */
+INLINE void merge_groups(strip *s)
+{
+    const int64_t group = s->job->group;
+    for (int64_t first = 0; group > 1 && first < s->columns; first += group) {
+        const double origin = (double)s->origin[first];
+        const norma_partial none = {0, 0, 0};
+        const norma_partial whole = merge_columns(s, first, first + group, none, origin);
+        set_columns(s, first, first + group, origin, whole.mean, whole.m2);
+    }
+}
+
+/* mean and m2 become center, factor and low, which takes a shift of the column's own in. */
+INLINE void finish_strip(strip *s)
+{
+    const norma_fibers_job *job = s->job;
+    const norma_normalizer normalizer = *job->normalizer;
+    const bool own = job->channels != 0;
+    int64_t channel = own ? (job->channel + s->first) % job->channels : 0;
+    for (int64_t i = 0; i < s->columns; i++) {
+        const double origin = (double)s->origin[i];
+        const norma_partial partial = partial_of_column(s, i);
+        const double factor = norma_normalizer_affine(&normalizer, &partial).factor;
+        const real center = (real)partial.mean;
+        const double low = origin - (double)center + s->mean[i];
+        s->a[i] = center;
+        if (own) {
+            s->b[i] = real_factor(factor * parameter(job->scale, channel, 1));
+            s->c[i] = (real)(parameter(job->shift, channel, 0) - low * (double)s->b[i]);
+            channel = channel + 1 < job->channels ? channel + 1 : 0;
+        } else {
+            s->b[i] = real_factor(factor);
+            s->c[i] = -(real)low * s->b[i];
+        }
+    }
+}
+
+/* What the caller asked for, of the reduced sets that begin in the strip. */
+INLINE void save_strip(const strip *s)
+{
+    const norma_fibers_job *job = s->job;
+    const int64_t group = job->group;
+    if (!job->mean && !job->saved) {
+        return;
+    }
+    int64_t set = (s->first + group - 1) / group;
+    for (int64_t i = set * group - s->first; i < s->columns; i += group, set++) {
+        const norma_partial partial = partial_of_column(s, i);
+        if (job->mean) {
+            ((real *)job->mean)[set] = (real)partial.mean;
+        }
+        if (job->saved) {
+            const double factor = norma_normalizer_affine(job->normalizer, &partial).factor;
+            ((real *)job->saved)[set] = (real)norma_normalizer_saved(job->normalizer, &partial, factor);
+        }
+    }
+}
+
+#endif
