@@ -137,6 +137,17 @@ static void groups_that_do_not_divide(void **state)
     }
 }
 
+static void images_are_dense(void **state)
+{
+    (void)state;
+    norma_desc desc = norma_instance_norm_desc(2, 12, 4, NORMA_NCHW, NORMA_F32);
+    desc.x_row_stride = 5;
+    refuse(desc, "desc.x_row_stride");
+    desc = norma_group_norm_desc(2, 12, 4, 3, NORMA_NCHW, NORMA_F32);
+    desc.y_row_stride = 50;
+    refuse(desc, "desc.y_row_stride");
+}
+
 static void given_statistics_are_for_batch_norm(void **state)
 {
     (void)state;
@@ -378,6 +389,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(enumerators_one_past_the_last),
         cmocka_unit_test(momentum_out_of_range),
         cmocka_unit_test(groups_that_do_not_divide),
+        cmocka_unit_test(images_are_dense),
         cmocka_unit_test(given_statistics_are_for_batch_norm),
         cmocka_unit_test(p_other_than_1_and_2),
         cmocka_unit_test(epsilon_negative_or_nan),
