@@ -36,11 +36,12 @@ typedef struct norma_normalizer {
     double weight; /* v = m2 * weight: 1 / count for a mean, 1 for a sum */
 } norma_normalizer;
 
-/* y = (x - mean) * factor, then scale and shift element by element; or, where one scale and shift serve the whole set, with
- * them in it: y = (x - mean) * factor + shift. */
+/* y = (x - mean) * factor * scale + shift. Scale and shift lie along the set, element by element; or, with own_shift, these
+ * two serve all of it. */
 typedef struct norma_affine {
     double mean;
     double factor;
+    double scale;
     double shift;
     bool own_shift;
 } norma_affine;
@@ -76,15 +77,15 @@ static inline double norma_normalizer_factor(const norma_normalizer *normalizer,
 
 static inline norma_affine norma_normalizer_affine(const norma_normalizer *normalizer, const norma_partial *partial)
 {
-    const norma_affine affine = {partial->mean, norma_normalizer_factor(normalizer, partial->m2 * normalizer->weight), 0,
+    const norma_affine affine = {partial->mean, norma_normalizer_factor(normalizer, partial->m2 * normalizer->weight), 1, 0,
                                  false};
     return affine;
 }
 
-/* The affine with a scale and a shift of the whole set's in it. */
+/* The affine with a scale and a shift of the whole set's. */
 static inline norma_affine norma_affine_with(norma_affine affine, double scale, double shift)
 {
-    const norma_affine with = {affine.mean, affine.factor * scale, shift, true};
+    const norma_affine with = {affine.mean, affine.factor, scale, shift, true};
     return with;
 }
 

@@ -115,7 +115,7 @@ static norma_status check_args(const norma_plan *plan, const norma_args *args)
             return status;
         }
     }
-    const norma_status status = problem->channels && needed ? norma_running_check(plan, args) : NORMA_SUCCESS;
+    const norma_status status = norma_running_check(plan, args);
     return status == NORMA_SUCCESS && needed ? check_overlap(problem, args) : status;
 }
 

@@ -19,12 +19,12 @@ static void set(norma_dtype dtype, void *tensor, int64_t index, double value)
 static norma_status check_given(const norma_plan *plan, const norma_args *args)
 {
     const norma_problem *problem = &plan->problem;
-    if (!problem->given) {
+    if (!problem->given || problem->empty) {
         return NORMA_SUCCESS;
     }
     for (int64_t c = 0; c < problem->channels; c++) {
         const double variance = get(problem->dtype, args->given_variance, c);
-        if (variance < 0) {
+        if (!(variance >= 0)) {
             return norma_fail(NORMA_INVALID_ARGUMENT,
                               "args.given_variance: expected numbers of at least 0, got %g for channel %lld", variance,
                               (long long)c);
@@ -44,12 +44,16 @@ norma_status norma_running_check(const norma_plan *plan, const norma_args *args)
     if (!plan->problem.updates && args->updates) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "args.updates: this op updates no running statistics, expected NULL");
     }
+    if (args->updates && ((uintptr_t)args->updates % sizeof *args->updates != 0 || *args->updates == INT64_MAX)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.updates: expected an aligned counter that can go on counting, got %p",
+                          (const void *)args->updates);
+    }
     if (args->running_mean && desc->momentum_mode == NORMA_MOMENTUM_CUMULATIVE && (!args->updates || *args->updates < 0)) {
         return norma_fail(NORMA_INVALID_ARGUMENT,
                           "args.updates: a cumulative average needs the count of updates so far, 0 at first, got %s",
                           args->updates ? "a negative one" : "NULL");
     }
-    if (args->running_mean && desc->running_unbiased && plan->problem.count < 2) {
+    if (args->running_mean && desc->running_unbiased && plan->problem.count < 2 && !plan->problem.empty) {
         return norma_fail(NORMA_INVALID_ARGUMENT,
                           "args.running_variance: one element per channel has no unbiased variance; expected "
                           "two or more, or desc.running_unbiased 0");
@@ -78,8 +82,9 @@ void norma_running_update(const norma_plan *plan, const norma_args *args, int64_
     }
     const norma_dtype dtype = plan->problem.dtype;
     const double variance = partial->m2 / (desc->running_unbiased ? partial->count - 1 : partial->count);
-    const double mean_before = get(dtype, args->running_mean, channel);
-    const double variance_before = get(dtype, args->running_variance, channel);
+    /* With a share of 1 what was there before does not count, be it NaN. */
+    const double mean_before = share == 1 ? 0 : get(dtype, args->running_mean, channel);
+    const double variance_before = share == 1 ? 0 : get(dtype, args->running_variance, channel);
     set(dtype, args->running_mean, channel, (1 - share) * mean_before + share * partial->mean);
     set(dtype, args->running_variance, channel, (1 - share) * variance_before + share * variance);
 }

@@ -341,6 +341,11 @@ static void running_statistics_refused(void **state)
     desc.momentum_mode = NORMA_MOMENTUM_CUMULATIVE;
     check_success(norma_plan_create(&plan, NULL, &desc));
     check_refused(norma_run(plan, &args), NORMA_INVALID_ARGUMENT, "args.updates");
+    int64_t last = INT64_MAX;
+    args.updates = &last;
+    check_refused(norma_run(plan, &args), NORMA_INVALID_ARGUMENT, "args.updates");
+    args.updates = (int64_t *)((char *)y + 1);
+    check_refused(norma_run(plan, &args), NORMA_INVALID_ARGUMENT, "args.updates");
     args.updates = &updates;
     args.running_variance = NULL;
     check_refused(norma_run(plan, &args), NORMA_INVALID_ARGUMENT, "args.running_variance");
@@ -364,6 +369,27 @@ static void running_statistics_refused(void **state)
     check_refused(norma_run(plan, &negative), NORMA_INVALID_ARGUMENT, "args.given_variance");
     norma_plan_destroy(plan);
     check(mean[0] == 5 && mean[1] == 6 && variance[0] == 7 && variance[1] == 8 && updates == 3 && y[0] == 0 && y[3] == 0);
+}
+
+/* Scales that times 1 / deviation leave the range of f32, though the result does not. */
+static void scales_beyond_the_factor(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 4; k++) {
+        const norma_layout layout = k & 1 ? NORMA_NHWC : NORMA_NCHW;
+        norma_desc desc =
+            k & 2 ? norma_group_norm_desc(1, 2, 2, 2, layout, NORMA_F32) : norma_instance_norm_desc(1, 2, 2, layout, NORMA_F32);
+        desc.epsilon = 0;
+        desc.epsilon_mode = NORMA_EPSILON_NONE;
+        trial *t = trial_of(desc, true, true, 0, 1);
+        for (int64_t i = 0; i < 4; i++) {
+            element_set(NORMA_F32, t->x, t->want->x_at[i], i % 2 ? 1e-37 : -1e-37);
+        }
+        element_set(NORMA_F32, t->scale, 0, 100);
+        trial_expect(t);
+        isa_check_each(t);
+        trial_destroy(t);
+    }
 }
 
 static void no_images(void **state)
@@ -405,6 +431,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(known_uniform),
         cmocka_unit_test(running_statistics),
         cmocka_unit_test(running_statistics_refused),
+        cmocka_unit_test(scales_beyond_the_factor),
         cmocka_unit_test(no_images),
     };
     return suite_main("images", tests, COUNT_OF(tests), argc, argv);

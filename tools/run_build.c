@@ -133,6 +133,10 @@ bool run_build_batch_norm(const run_options *options, const npy_array *input, no
         return fail(failure, EXIT_USER,
                     "--running-mean-out and --running-variance-out go together with --train, --mean and --variance");
     }
+    if (!updates &&
+        (options->text[OPTION_MOMENTUM] || options->text[OPTION_MOMENTUM_MODE] || options->text[OPTION_RUNNING_VARIANCE])) {
+        return fail(failure, EXIT_USER, "--momentum, --momentum-mode and --running-variance go with --running-mean-out");
+    }
     problem->desc = norma_batch_norm_desc(image.n, image.c, image.spatial, image.layout, dtype);
     norma_desc *desc = &problem->desc;
     desc->statistics = train ? NORMA_STATISTICS_OF_BATCH : NORMA_STATISTICS_GIVEN;

@@ -203,7 +203,8 @@ typedef struct norma_desc {
     int64_t shape[NORMA_MAX_RANK]; /* outermost first, as the tensor lies in memory */
     uint32_t axes;                 /* bit k set: axis k is reduced */
     int64_t x_row_stride;          /* elements from one normalized row to the next; 0: dense. Only where the */
-    int64_t y_row_stride;          /* reduced axes are the trailing ones. At least the length of a row. */
+    int64_t y_row_stride;          /* reduced axes are the trailing ones, and not for batch, instance and group norm. At least
+                                      the length of a row. */
     double epsilon;
     norma_epsilon_mode epsilon_mode;
     int p; /* Lp norm: 1 or 2 */

@@ -109,12 +109,42 @@ INLINE void write_with(fiber_step step, const strip *s)
     }
 }
 
+/* The strip element by element, where a column's factor times its scale leaves the type's range. The others get the bits that
+ * write_vector() would give them. */
+NOINLINE void write_wide(const strip *s)
+{
+    const norma_fibers_job *job = s->job;
+    for (int64_t i = 0; i < s->columns; i++) {
+        const int64_t channel = (job->channel + s->first + i) % job->channels;
+        const norma_partial partial = partial_of_column(s, i);
+        const double factor = norma_normalizer_affine(job->normalizer, &partial).factor;
+        const double scale = parameter(job->scale, channel, 1), shift = parameter(job->shift, channel, 0);
+        const bool fits = real_product_fits(factor, scale);
+        for (int64_t row = 0; row < job->rows; row++) {
+            int64_t x_at, y_at;
+            row_offset(job, row, &x_at, &y_at);
+            const real x = ((const real *)job->x)[x_at + s->first + i];
+            real *y = (real *)job->y + y_at + s->first + i;
+            if (fits) {
+                const vec d = V(sub)(V(set1)(x), V(set1)(s->a[i]));
+                *y = V(get0)(V(fma)(d, V(set1)(s->b[i]), V(set1)(s->c[i])));
+            } else {
+                *y = (real)(((double)x - partial.mean) * (double)real_factor(factor)) * (real)scale + (real)shift;
+            }
+        }
+    }
+}
+
 /* A strip whose statistics are known. Of the ops with fibers only channel norm has scale and shift along the rows. */
 INLINE void write_columns(norma_statistic statistic, const strip *s)
 {
     const norma_fibers_job *job = s->job;
     const bool along_rows = statistic == NORMA_MOMENTS && !job->channels;
     fiber_step step = {.statistic = statistic};
+    if (RARELY(job->channels && s->wide)) {
+        write_wide(s);
+        return;
+    }
     if (along_rows && job->scale && job->shift) {
         step.has_scale = step.has_shift = true;
         write_with(step, s);

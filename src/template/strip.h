@@ -18,6 +18,7 @@ typedef struct strip {
     norma_statistic statistic;
     int64_t first; /* column */
     int64_t columns;
+    bool wide;                    /* a column's factor times its scale leaves the type's range */
     double mean[NORMA_STRIP_MAX]; /* from the origin: sums of f64 near it keep their digits */
     double m2[NORMA_STRIP_MAX];
     real origin[NORMA_STRIP_MAX];
@@ -271,6 +272,7 @@ INLINE void finish_strip(strip *s)
     const norma_normalizer normalizer = *job->normalizer;
     const bool own = job->channels != 0;
     int64_t channel = own ? (job->channel + s->first) % job->channels : 0;
+    s->wide = false;
     for (int64_t i = 0; i < s->columns; i++) {
         const double origin = (double)s->origin[i];
         const norma_partial partial = partial_of_column(s, i);
@@ -279,7 +281,9 @@ INLINE void finish_strip(strip *s)
         const double low = origin - (double)center + s->mean[i];
         s->a[i] = center;
         if (own) {
-            s->b[i] = real_factor(factor * parameter(job->scale, channel, 1));
+            const double scale = parameter(job->scale, channel, 1);
+            s->wide = s->wide || !real_product_fits(factor, scale);
+            s->b[i] = (real)real_product(factor, scale);
             s->c[i] = (real)(parameter(job->shift, channel, 0) - low * (double)s->b[i]);
             channel = channel + 1 < job->channels ? channel + 1 : 0;
         } else {

@@ -82,7 +82,19 @@ enum {
 /* A factor in the type of x. One beyond its range stays finite: times the 0 of a constant row it must give 0. */
 INLINE real real_factor(double factor)
 {
-    return factor > (double)REAL_MAX ? REAL_MAX : factor < -(double)REAL_MAX ? -REAL_MAX : (real)factor;
+    return factor > (double)REAL_MAX ? REAL_MAX : (real)factor;
+}
+
+/* A factor times a scale; one beyond the type's range must not be folded: times a small difference from the mean it may well
+ * come back. NaN fits. */
+INLINE double real_product(double factor, double scale)
+{
+    return (factor > (double)REAL_MAX ? (double)REAL_MAX : factor) * scale;
+}
+
+INLINE bool real_product_fits(double factor, double scale)
+{
+    return !(fabs(real_product(factor, scale)) > (double)REAL_MAX);
 }
 
 /* Element `index` of a scale or shift, or what stands for it. */

@@ -12,7 +12,7 @@ typedef struct write_step {
     bool has_scale;
     bool has_shift;
     bool one_plus_scale;
-    bool own_shift; /* one shift for the whole row, the scale being in its factor: instead of the three above */
+    bool own_shift; /* one scale and one shift for the whole row, instead of the three above */
     bool stream;
     bool fetch;   /* prefetch x some way ahead */
     int lockstep; /* rows at a time: a vector of scale and shift, once loaded, serves them all */
@@ -25,7 +25,8 @@ typedef struct row_affine {
     real center;
     real low;
     real factor;
-    real shift; /* with own_shift: y = fma((x - center) - low, factor, shift) */
+    real scale; /* with own_shift, as is the next */
+    real shift;
 } row_affine;
 
 /* Rows to write; scale and shift (or NULL) start at the same element as x and y. */
@@ -43,13 +44,19 @@ typedef struct row_vectors {
     vec center;
     vec low;
     vec factor;
+    vec scale;
     vec shift;
 } row_vectors;
 
 INLINE row_affine row_affine_of(const norma_affine *affine)
 {
     const real center = (real)affine->mean;
-    const row_affine row = {center, (real)(affine->mean - (double)center), real_factor(affine->factor), (real)affine->shift};
+    row_affine row = {center, (real)(affine->mean - (double)center), real_factor(affine->factor), (real)affine->scale,
+                      (real)affine->shift};
+    if (affine->own_shift && real_product_fits(affine->factor, affine->scale)) {
+        row.factor = (real)real_product(affine->factor, affine->scale); /* rounded once */
+        row.scale = 1;
+    }
     return row;
 }
 
@@ -58,10 +65,10 @@ INLINE vec write_vector(write_step step, const row_vectors *row, vec x, vec scal
     if (step.statistic == NORMA_MOMENTS) {
         x = V(sub)(V(sub)(x, row->center), row->low);
     }
-    if (step.own_shift) {
-        return V(fma)(x, row->factor, row->shift);
-    }
     const vec y = V(mul)(x, row->factor);
+    if (step.own_shift) {
+        return V(fma)(y, row->scale, row->shift);
+    }
     if (step.has_scale && step.has_shift) {
         return V(fma)(y, scale, shift);
     }
@@ -117,7 +124,8 @@ INLINE void write_part(write_step step, const out_rows *rows, const row_vectors 
 
 INLINE row_vectors row_vectors_of(const row_affine *affine)
 {
-    const row_vectors row = {V(set1)(affine->center), V(set1)(affine->low), V(set1)(affine->factor), V(set1)(affine->shift)};
+    const row_vectors row = {V(set1)(affine->center), V(set1)(affine->low), V(set1)(affine->factor), V(set1)(affine->scale),
+                             V(set1)(affine->shift)};
     return row;
 }
 
