@@ -10,7 +10,8 @@
  *     norma_desc desc = norma_layer_norm_desc(2, shape, -1, NORMA_F32);
  *     norma_plan *plan;
  *     norma_plan_create(&plan, context, &desc);
- *     norma_args args = {sizeof args};
+ *     norma_args args = {0};
+ *     args.struct_size = sizeof args;
  *     args.x = x, args.y = y, args.scale = gamma, args.shift = beta;
  *     norma_run(plan, &args);
  *
