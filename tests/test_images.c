@@ -189,7 +189,10 @@ static void both_layouts_agree(void **state)
             isa_run_serial(nhwc, isa);
             double largest = 0;
             for (int64_t i = 0; i < s[0] * channels * plane; i++) {
-                largest = fmax(largest, fabs(element_get(NORMA_F32, nchw->args.y, i)));
+                const double size = fabs(element_get(NORMA_F32, nchw->args.y, i));
+                if (size > largest) {
+                    largest = size;
+                }
             }
             for (int64_t i = 0; i < s[0] * channels * plane; i++) {
                 const int64_t item = i / (channels * plane), c = i / plane % channels, at = i % plane;
