@@ -89,7 +89,9 @@ norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa is
     } else if (problem->geometry == NORMA_ROWS) {
         set_rows(&blocking, problem, bytes, streams);
     }
-    if (problem->geometry == NORMA_PLANES || problem->per_channel < problem->length) {
+    const bool several_channels =
+        problem->channels && problem->geometry == NORMA_ROWS && problem->per_channel < problem->length;
+    if (problem->geometry == NORMA_PLANES || several_channels) {
         blocking.ahead = 16 * 1024 / size; /* of streams; in the caches it gains nothing */
     }
     const int64_t most = at_least(bytes / WORK_PER_THREAD_MIN, 1);
