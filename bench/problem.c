@@ -55,6 +55,19 @@ static bench_sets sets_of_rows(int64_t rows, int64_t cols)
     return sets;
 }
 
+/* Channels of (n, c, spatial). */
+static bench_sets sets_of_channels(int64_t n, int64_t c, int64_t spatial)
+{
+    const bench_sets planes = {.count = c,
+                               .inner = c,
+                               .inner_stride = spatial,
+                               .pieces = n,
+                               .piece_stride = c * spatial,
+                               .length = spatial,
+                               .step = 1};
+    return planes;
+}
+
 static void describe_rows(bench_problem *problem, norma_op op, norma_dtype dtype, const int64_t *shape)
 {
     const int last = -1;
@@ -76,14 +89,7 @@ static void describe_channels(bench_problem *problem, norma_op op, norma_dtype d
     if (op == NORMA_MVN) {
         const int axes[] = {0, 2, 3};
         problem->desc = norma_mvn_desc(4, shape, 3, axes, dtype);
-        const bench_sets planes = {.count = c,
-                                   .inner = c,
-                                   .inner_stride = spatial,
-                                   .pieces = n,
-                                   .piece_stride = c * spatial,
-                                   .length = spatial,
-                                   .step = 1};
-        problem->sets = planes;
+        problem->sets = sets_of_channels(n, c, spatial);
         return;
     }
     problem->desc = norma_channel_norm_desc(n, c, spatial, problem->layout == BENCH_NHWC ? NORMA_NHWC : NORMA_NCHW, dtype);
@@ -105,15 +111,8 @@ static void describe_image(bench_problem *problem, norma_op op, norma_dtype dtyp
     const norma_layout layout = last ? NORMA_NHWC : NORMA_NCHW;
     if (op == NORMA_BATCH_NORM) {
         problem->desc = norma_batch_norm_desc(n, c, spatial, layout, dtype);
-        const bench_sets planes = {.count = c,
-                                   .inner = c,
-                                   .inner_stride = spatial,
-                                   .pieces = n,
-                                   .piece_stride = c * spatial,
-                                   .length = spatial,
-                                   .step = 1};
         const bench_sets columns = {.count = c, .inner = c, .inner_stride = 1, .pieces = 1, .length = n * spatial, .step = c};
-        problem->sets = last ? columns : planes;
+        problem->sets = last ? columns : sets_of_channels(n, c, spatial);
     } else if (op == NORMA_INSTANCE_NORM) {
         problem->desc = norma_instance_norm_desc(n, c, spatial, layout, dtype);
         const bench_sets columns = {.count = n * c,

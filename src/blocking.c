@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cpu.h"
+#include "dtype.h"
 
 /* Less work than this costs more to hand to another thread (about 2 us a hand-over) than it takes. */
 #define WORK_PER_THREAD_MIN (64 * 1024)

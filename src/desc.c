@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "dtype.h"
 #include "error.h"
 #include "kernels.h"
 

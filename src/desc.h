@@ -7,11 +7,6 @@
 /* NORMA_SUCCESS, or a sentence that names the field. */
 norma_status norma_desc_check(const norma_desc *desc);
 
-static inline size_t norma_dtype_size(norma_dtype dtype)
-{
-    return dtype == NORMA_F64 ? sizeof(double) : sizeof(float);
-}
-
 /* The channel axis of (n, c, spatial) and of (n, spatial, c). */
 static inline int norma_channel_axis(const norma_desc *desc)
 {

@@ -1,20 +1,7 @@
 #include "running.h"
 
+#include "dtype.h"
 #include "error.h"
-
-static double get(norma_dtype dtype, const void *tensor, int64_t index)
-{
-    return dtype == NORMA_F64 ? ((const double *)tensor)[index] : (double)((const float *)tensor)[index];
-}
-
-static void set(norma_dtype dtype, void *tensor, int64_t index, double value)
-{
-    if (dtype == NORMA_F64) {
-        ((double *)tensor)[index] = value;
-    } else {
-        ((float *)tensor)[index] = (float)value;
-    }
-}
 
 static norma_status check_given(const norma_plan *plan, const norma_args *args)
 {
@@ -23,7 +10,7 @@ static norma_status check_given(const norma_plan *plan, const norma_args *args)
         return NORMA_SUCCESS;
     }
     for (int64_t c = 0; c < problem->channels; c++) {
-        const double variance = get(problem->dtype, args->given_variance, c);
+        const double variance = norma_dtype_get(problem->dtype, args->given_variance, c);
         if (!(variance >= 0)) {
             return norma_fail(NORMA_INVALID_ARGUMENT,
                               "args.given_variance: expected numbers of at least 0, got %g for channel %lld", variance,
@@ -64,7 +51,8 @@ norma_status norma_running_check(const norma_plan *plan, const norma_args *args)
 norma_partial norma_running_given(const norma_plan *plan, const norma_args *args, int64_t channel)
 {
     const norma_dtype dtype = plan->problem.dtype;
-    const norma_partial given = {1, get(dtype, args->given_mean, channel), get(dtype, args->given_variance, channel)};
+    const norma_partial given = {1, norma_dtype_get(dtype, args->given_mean, channel),
+                                 norma_dtype_get(dtype, args->given_variance, channel)};
     return given;
 }
 
@@ -83,10 +71,10 @@ void norma_running_update(const norma_plan *plan, const norma_args *args, int64_
     const norma_dtype dtype = plan->problem.dtype;
     const double variance = partial->m2 / (desc->running_unbiased ? partial->count - 1 : partial->count);
     /* With a share of 1 what was there before does not count, be it NaN. */
-    const double mean_before = share == 1 ? 0 : get(dtype, args->running_mean, channel);
-    const double variance_before = share == 1 ? 0 : get(dtype, args->running_variance, channel);
-    set(dtype, args->running_mean, channel, (1 - share) * mean_before + share * partial->mean);
-    set(dtype, args->running_variance, channel, (1 - share) * variance_before + share * variance);
+    const double mean_before = share == 1 ? 0 : norma_dtype_get(dtype, args->running_mean, channel);
+    const double variance_before = share == 1 ? 0 : norma_dtype_get(dtype, args->running_variance, channel);
+    norma_dtype_set(dtype, args->running_mean, channel, (1 - share) * mean_before + share * partial->mean);
+    norma_dtype_set(dtype, args->running_variance, channel, (1 - share) * variance_before + share * variance);
 }
 
 void norma_running_count(const norma_args *args)

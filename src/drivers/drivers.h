@@ -5,6 +5,7 @@
 #ifndef NORMA_DRIVERS_H
 #define NORMA_DRIVERS_H
 
+#include "dtype.h"
 #include "plan.h"
 
 void norma_drive_rows(const norma_plan *plan, const norma_args *args);
@@ -22,6 +23,12 @@ static inline void norma_drive_tasks(const norma_plan *plan, const norma_args *a
 static inline int64_t norma_part_begin(int64_t total, int64_t parts, int64_t index)
 {
     return total / parts * index + (index < total % parts ? index : total % parts);
+}
+
+/* Whether this run has scales or shifts that go by channel. */
+static inline bool norma_by_channel(const norma_plan *plan, const norma_args *args)
+{
+    return plan->problem.channels && (args->scale || args->shift);
 }
 
 /* The element `index` of a tensor; NULL stays NULL. */

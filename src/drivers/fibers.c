@@ -15,7 +15,7 @@ static norma_fibers_job job_of(const fibers_share *share, int64_t outer)
     const norma_plan *plan = share->plan;
     const norma_problem *problem = &plan->problem;
     const norma_args *args = share->args;
-    const bool by_channel = problem->channels && (args->scale || args->shift);
+    const bool by_channel = norma_by_channel(plan, args);
     const int64_t set = outer * (problem->length / problem->group);
     int64_t x, y;
     norma_axes_offset(problem->kept, problem->kept_count, outer, &x, &y);

@@ -73,12 +73,12 @@ static void reduce_units(void *argument, size_t task)
     }
 }
 
-static double parameter(const norma_plan *plan, const void *tensor, int64_t index, double absent)
+/* The affine of a set with a channel's scale and shift. */
+static norma_affine affine_of_channel(const norma_plan *plan, const norma_args *args, norma_affine affine, int64_t channel)
 {
-    if (!tensor) {
-        return absent;
-    }
-    return plan->problem.dtype == NORMA_F64 ? ((const double *)tensor)[index] : (double)((const float *)tensor)[index];
+    const norma_dtype dtype = plan->problem.dtype;
+    return norma_affine_with(affine, args->scale ? norma_dtype_get(dtype, args->scale, channel) : 1,
+                             args->shift ? norma_dtype_get(dtype, args->shift, channel) : 0);
 }
 
 /* Where `count` elements of the set lie, and the scale and shift along them, or NULL. */
@@ -97,14 +97,6 @@ static void write_piece(const planes_set *set, const norma_affine *affine, plane
     kernel->apply(&job, affine, piece.x, piece.y, piece.scale, piece.shift, piece.count);
 }
 
-/* The affine of a channel's elements in the set. */
-static norma_affine affine_of_channel(const planes_set *set, int64_t channel)
-{
-    const norma_args *args = set->args;
-    return norma_affine_with(set->affine, parameter(set->plan, args->scale, channel, 1),
-                             parameter(set->plan, args->shift, channel, 0));
-}
-
 /* Elements [first, last) of a run. */
 static void write_range(const planes_set *set, int64_t run, int64_t first, int64_t last)
 {
@@ -113,7 +105,7 @@ static void write_range(const planes_set *set, int64_t run, int64_t first, int64
     const norma_args *args = set->args;
     int64_t x, y;
     norma_axes_offset(problem->reduced, problem->reduced_count, run, &x, &y);
-    const bool by_channel = problem->channels && (args->scale || args->shift);
+    const bool by_channel = norma_by_channel(plan, args);
     /* A channel of one element in a run of many: the parameters lie along the run. */
     const bool along = !by_channel || (problem->per_channel == 1 && problem->length > 1);
     if (along || set->affine.own_shift) {
@@ -127,7 +119,7 @@ static void write_range(const planes_set *set, int64_t run, int64_t first, int64
     while (first < last) {
         const int64_t channel = first / problem->per_channel;
         const int64_t end = (channel + 1) * problem->per_channel;
-        const norma_affine affine = affine_of_channel(set, set->channel + channel);
+        const norma_affine affine = affine_of_channel(plan, args, set->affine, set->channel + channel);
         const planes_piece piece = {norma_at(plan, set->x, x + first), norma_out_at(plan, set->y, y + first), NULL, NULL,
                                     (end < last ? end : last) - first};
         write_piece(set, &affine, piece);
@@ -156,13 +148,8 @@ static void write_share(void *argument, size_t task)
 
 static void store_statistic(const norma_plan *plan, void *tensor, int64_t index, double value)
 {
-    if (!tensor) {
-        return;
-    }
-    if (plan->problem.dtype == NORMA_F64) {
-        ((double *)tensor)[index] = value;
-    } else {
-        ((float *)tensor)[index] = (float)value;
+    if (tensor) {
+        norma_dtype_set(plan->problem.dtype, tensor, index, value);
     }
 }
 
@@ -203,8 +190,8 @@ static void normalize_set(const norma_plan *plan, const norma_args *args, int64_
     set.affine = norma_normalizer_affine(&problem->normalizer, &whole);
     store_statistic(plan, args->mean, index, whole.mean);
     store_statistic(plan, args->rstd, index, norma_normalizer_saved(&problem->normalizer, &whole, set.affine.factor));
-    if (problem->channels && problem->per_channel == problem->length && (args->scale || args->shift)) {
-        set.affine = affine_of_channel(&set, set.channel); /* one channel: its scale and shift serve the whole set */
+    if (norma_by_channel(plan, args) && problem->per_channel == problem->length) {
+        set.affine = affine_of_channel(plan, args, set.affine, set.channel); /* one channel for all of it */
     }
     set.tasks = tasks;
     norma_drive_tasks(plan, args, set.tasks, write_share, &set);
@@ -243,9 +230,8 @@ static void apply_given(void *argument, size_t task)
     for (int64_t plane = first; plane < last; plane++) {
         const norma_partial given = norma_running_given(plan, args, channel);
         norma_affine affine = norma_normalizer_affine(&problem->normalizer, &given);
-        if (args->scale || args->shift) {
-            affine =
-                norma_affine_with(affine, parameter(plan, args->scale, channel, 1), parameter(plan, args->shift, channel, 0));
+        if (norma_by_channel(plan, args)) {
+            affine = affine_of_channel(plan, args, affine, channel);
         }
         const int64_t at = plane * problem->length;
         kernel->apply(&job, &affine, norma_at(plan, args->x, at), norma_out_at(plan, args->y, at), NULL, NULL, problem->length);

@@ -25,7 +25,7 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *args)
     /* A row beyond NORMA_SEGMENTS_MAX leaves has segments, which only planes know, as they alone know statistics by channel and
      * rows of several channels; fewer rows than threads are split. */
     const bool segmented = problem->length > (int64_t)NORMA_RUN_LEAF * NORMA_SEGMENTS_MAX;
-    const bool by_channel = problem->channels && (args->scale || args->shift);
+    const bool by_channel = norma_by_channel(plan, args);
     const bool only_planes = problem->given || args->running_mean || (by_channel && problem->per_channel != problem->length);
     if (segmented || only_planes || (rows < threads && problem->length > NORMA_RUN_LEAF)) {
         norma_drive_planes(plan, args);
