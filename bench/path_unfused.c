@@ -144,7 +144,8 @@ static void rows_normalize(void *argument, int index, int count)
     for (int64_t set = first; set < last; set++) {
         for (int64_t p = 0; p < sets->pieces; p++) {
             const piece at = piece_at(s, set, p);
-            s->kernel->apply(&s->job, &s->affine[set], at.x, at.y, NULL, NULL, sets->length);
+            const norma_pieces whole = {.x = at.x, .y = at.y, .count = sets->length, .runs = 1, .affine = &s->affine[set]};
+            s->kernel->apply(&s->job, &whole);
         }
     }
 }

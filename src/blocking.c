@@ -18,6 +18,11 @@ static int64_t at_most(int64_t value, int64_t most)
     return value > most ? most : value;
 }
 
+static bool several_channels(const norma_problem *problem)
+{
+    return problem->geometry == NORMA_ROWS && problem->channels && problem->per_channel < problem->length;
+}
+
 /* Measured on Zen 5 (docs/performance.md). Past the caches, rows wider than a page go in groups that stay in L2, are written in
  * strips whose scale and shift stay in L1, and reading runs 8 KB ahead. Rows wider than a page, in L3 than half of one, go
  * abreast, as long as two, y, scale and shift find room in L1. Otherwise rows go in pairs, short ones several pairs at once. */
@@ -43,7 +48,7 @@ static void set_rows(norma_blocking *blocking, const norma_problem *problem, int
     } else if (row <= page / 4) {
         blocking->group = row <= 3 * page / 16 ? 8 : 4;
         blocking->ahead = 12 * pitch;
-    } else if (row <= l1 / tenants && row > (bytes > l2 ? page / 2 : page) && streams) {
+    } else if (row <= l1 / tenants && row > (bytes > l2 ? page / 2 : page) && streams && !several_channels(problem)) {
         blocking->order = NORMA_ABREAST;
         blocking->ahead = pitch + page / 2 / size;
     } else {
@@ -90,9 +95,9 @@ norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa is
     } else if (problem->geometry == NORMA_ROWS) {
         set_rows(&blocking, problem, bytes, streams);
     }
-    const bool several_channels =
-        problem->channels && problem->geometry == NORMA_ROWS && problem->per_channel < problem->length;
-    if (problem->geometry == NORMA_PLANES || several_channels) {
+    if (problem->geometry == NORMA_PLANES) {
+        const int64_t set = at_least(problem->runs * problem->length * size, 1);
+        blocking.group = (int)at_most(at_least(at_least(cpu->l2_size, 128 * 1024) / 2 / set, 1), NORMA_SETS_MAX);
         blocking.ahead = 16 * 1024 / size; /* of streams; in the caches it gains nothing */
     }
     const int64_t most = at_least(bytes / WORK_PER_THREAD_MIN, 1);

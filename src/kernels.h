@@ -23,7 +23,8 @@ typedef enum norma_rows_order {
 /* A knob may change which loop runs and in what order, never the reduction tree: results keep their bits. */
 typedef struct norma_blocking {
     norma_rows_order order;
-    int group;     /* rows: how many take a turn, at most NORMA_GROUP_MAX; in pairs an even number */
+    int group;     /* rows: how many take a turn, at most NORMA_GROUP_MAX, in pairs an even number;
+                      planes: neighbouring sets at work together, at most NORMA_SETS_MAX */
     int64_t strip; /* rows, in groups: elements of each row of a group written in turn, so that their scale and shift stay near;
                       fibers: columns reduced before they are written, whole groups; at most NORMA_STRIP_MAX, or one
                       group */
@@ -35,6 +36,7 @@ typedef struct norma_blocking {
 /* These bound the kernels' stack. */
 #define NORMA_GROUP_MAX 8
 #define NORMA_STRIP_MAX 512
+#define NORMA_SETS_MAX 64
 
 /* One axis of a tensor: how many steps, and elements per step in x and in y. */
 typedef struct norma_axis {
@@ -54,20 +56,35 @@ typedef struct norma_rows_job {
     int64_t length;   /* of a run */
     int64_t x_stride; /* elements from one row to the next */
     int64_t y_stride;
-    int64_t channels; /* not 0: scale and shift go by row, row r taking element r mod channels, and not along the run */
+    int64_t channels;    /* not 0: scale and shift go by channel, not along the run; after the last comes the first */
+    int64_t per_channel; /* elements of a run that share a channel: all of them, or a part */
     const norma_normalizer *normalizer;
     const norma_blocking *blocking;
 } norma_rows_job;
+
+/* Some runs, or parts of them, that the statistics of one set or of several are applied to. */
+typedef struct norma_pieces {
+    const void *x;
+    void *y;
+    const void *scale; /* or NULL, as where affine->own_shift; these two start at the same element as x and y */
+    const void *shift;
+    int64_t count; /* elements of each */
+    int64_t runs;
+    int64_t x_stride; /* elements from one run to the next */
+    int64_t y_stride;
+    const norma_affine *affine; /* one for all, or one for each */
+    bool affine_for_each;
+} norma_pieces;
 
 typedef struct norma_rows_kernel {
     /* Rows [first, last): statistics and y, one after the other while the row is in cache. */
     void (*normalize)(const norma_rows_job *job, int64_t first, int64_t last);
     /* The partial of `count` elements of a run; they begin at a leaf boundary of it. */
     norma_partial (*reduce)(const void *x, int64_t count);
-    /* y of `count` elements, at x and y; scale and shift (or NULL) start at the same element. NULL where affine->own_shift.
-     * What is written past the caches others see after settle() on the same thread. */
-    void (*apply)(const norma_rows_job *job, const norma_affine *affine, const void *x, void *y, const void *scale,
-                  const void *shift, int64_t count);
+    /* The partials of `runs` whole runs of one leaf each, `stride` elements apart. */
+    void (*reduce_runs)(const void *x, int64_t count, int64_t stride, int64_t runs, norma_partial *partials);
+    /* What is written past the caches others see after settle() on the same thread. */
+    void (*apply)(const norma_rows_job *job, const norma_pieces *pieces);
     void (*settle)(void);
 } norma_rows_kernel;
 

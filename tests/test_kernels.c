@@ -163,8 +163,14 @@ static void run_in_pieces(const subject *s, const trial *t, random_state *random
         guard_place(&y, (size_t)count * size, side, 0);
         memcpy(x.data, (const char *)t->x + (size_t)first * size, x.size);
         const size_t at = (size_t)first * size;
-        kernel->apply(&job, &affine, x.data, y.data, t->scale ? (const char *)t->scale + at : NULL,
-                      t->shift ? (const char *)t->shift + at : NULL, count);
+        const norma_pieces piece = {.x = x.data,
+                                    .y = y.data,
+                                    .scale = t->scale ? (const char *)t->scale + at : NULL,
+                                    .shift = t->shift ? (const char *)t->shift + at : NULL,
+                                    .count = count,
+                                    .runs = 1,
+                                    .affine = &affine};
+        kernel->apply(&job, &piece);
         check(guard_intact(&x) && guard_intact(&y));
         memcpy((char *)t->args.y + at, y.data, y.size);
         first += count;

@@ -81,20 +81,11 @@ static norma_affine affine_of_channel(const norma_plan *plan, const norma_args *
                              args->shift ? norma_dtype_get(dtype, args->shift, channel) : 0);
 }
 
-/* Where `count` elements of the set lie, and the scale and shift along them, or NULL. */
-typedef struct planes_piece {
-    const void *x;
-    void *y;
-    const void *scale;
-    const void *shift;
-    int64_t count;
-} planes_piece;
-
-static void write_piece(const planes_set *set, const norma_affine *affine, planes_piece piece)
+static void write_pieces(const norma_plan *plan, const norma_pieces *pieces)
 {
-    const norma_rows_kernel *kernel = set->plan->kernel;
-    const norma_rows_job job = {.normalizer = &set->plan->problem.normalizer, .blocking = &set->plan->blocking};
-    kernel->apply(&job, affine, piece.x, piece.y, piece.scale, piece.shift, piece.count);
+    const norma_rows_kernel *kernel = plan->kernel;
+    const norma_rows_job job = {.normalizer = &plan->problem.normalizer, .blocking = &plan->blocking};
+    kernel->apply(&job, pieces);
 }
 
 /* Elements [first, last) of a run. */
@@ -105,25 +96,29 @@ static void write_range(const planes_set *set, int64_t run, int64_t first, int64
     const norma_args *args = set->args;
     int64_t x, y;
     norma_axes_offset(problem->reduced, problem->reduced_count, run, &x, &y);
+    norma_pieces pieces = {.runs = 1, .affine = &set->affine};
     const bool by_channel = norma_by_channel(plan, args);
     /* A channel of one element in a run of many: the parameters lie along the run. */
     const bool along = !by_channel || (problem->per_channel == 1 && problem->length > 1);
-    if (along || set->affine.own_shift) {
-        const int64_t at = first + set->channel;
-        const planes_piece piece = {norma_at(plan, set->x, x + first), norma_out_at(plan, set->y, y + first),
-                                    along ? norma_at(plan, args->scale, at) : NULL,
-                                    along ? norma_at(plan, args->shift, at) : NULL, last - first};
-        write_piece(set, &set->affine, piece);
-        return;
+    if (along && !set->affine.own_shift) {
+        pieces.scale = norma_at(plan, args->scale, first + set->channel);
+        pieces.shift = norma_at(plan, args->shift, first + set->channel);
     }
+    const bool whole = along || set->affine.own_shift;
     while (first < last) {
-        const int64_t channel = first / problem->per_channel;
-        const int64_t end = (channel + 1) * problem->per_channel;
-        const norma_affine affine = affine_of_channel(plan, args, set->affine, set->channel + channel);
-        const planes_piece piece = {norma_at(plan, set->x, x + first), norma_out_at(plan, set->y, y + first), NULL, NULL,
-                                    (end < last ? end : last) - first};
-        write_piece(set, &affine, piece);
-        first += piece.count;
+        norma_affine affine;
+        int64_t end = last;
+        if (!whole) {
+            const int64_t channel = first / problem->per_channel;
+            affine = affine_of_channel(plan, args, set->affine, set->channel + channel);
+            pieces.affine = &affine;
+            end = (channel + 1) * problem->per_channel < last ? (channel + 1) * problem->per_channel : last;
+        }
+        pieces.x = norma_at(plan, set->x, x + first);
+        pieces.y = norma_out_at(plan, set->y, y + first);
+        pieces.count = end - first;
+        write_pieces(plan, &pieces);
+        first = end;
     }
 }
 
@@ -175,27 +170,39 @@ static norma_partial reduce_set(planes_set *set, int64_t tasks)
     return whole;
 }
 
+/* The first element's channel. */
+static int64_t channel_of_set(const norma_problem *problem, int64_t index)
+{
+    return problem->channels ? index * (problem->length / problem->per_channel) % problem->channels : 0;
+}
+
+/* Stores what the statistics of a set are to be stored in; what is applied to the set, with scale and shift where it has one
+ * channel. */
+static norma_affine finish_set(const norma_plan *plan, const norma_args *args, int64_t index, const norma_partial *whole)
+{
+    const norma_problem *problem = &plan->problem;
+    const norma_affine affine = norma_normalizer_affine(&problem->normalizer, whole);
+    const int64_t channel = channel_of_set(problem, index);
+    store_statistic(plan, args->mean, index, whole->mean);
+    store_statistic(plan, args->rstd, index, norma_normalizer_saved(&problem->normalizer, whole, affine.factor));
+    norma_running_update(plan, args, channel, whole);
+    return norma_by_channel(plan, args) && problem->per_channel == problem->length
+               ? affine_of_channel(plan, args, affine, channel)
+               : affine;
+}
+
 static void normalize_set(const norma_plan *plan, const norma_args *args, int64_t index, int64_t tasks)
 {
     const norma_problem *problem = &plan->problem;
-    planes_set set = {.plan = plan, .args = args};
+    planes_set set = {.plan = plan, .args = args, .channel = channel_of_set(problem, index)};
     int64_t x, y;
     norma_axes_offset(problem->kept, problem->kept_count, index, &x, &y);
     set.x = norma_at(plan, args->x, x);
     set.y = norma_out_at(plan, args->y, y);
-    if (problem->channels) {
-        set.channel = index * (problem->length / problem->per_channel) % problem->channels;
-    }
     const norma_partial whole = problem->given ? norma_running_given(plan, args, set.channel) : reduce_set(&set, tasks);
-    set.affine = norma_normalizer_affine(&problem->normalizer, &whole);
-    store_statistic(plan, args->mean, index, whole.mean);
-    store_statistic(plan, args->rstd, index, norma_normalizer_saved(&problem->normalizer, &whole, set.affine.factor));
-    if (norma_by_channel(plan, args) && problem->per_channel == problem->length) {
-        set.affine = affine_of_channel(plan, args, set.affine, set.channel); /* one channel for all of it */
-    }
+    set.affine = finish_set(plan, args, index, &whole);
     set.tasks = tasks;
     norma_drive_tasks(plan, args, set.tasks, write_share, &set);
-    norma_running_update(plan, args, set.channel, &whole);
 }
 
 /* Several sets to a task. */
@@ -205,38 +212,142 @@ typedef struct planes_share {
     int64_t tasks;
 } planes_share;
 
-static void normalize_sets(void *argument, size_t task)
+/* How many of the sets from `first` on lie next to each other, run by run, of those that go together. */
+static int64_t neighbours(const norma_plan *plan, int64_t first, int64_t last)
 {
-    const planes_share *share = argument;
-    const int64_t sets = share->plan->problem.outer;
-    const int64_t last = norma_part_begin(sets, share->tasks, (int64_t)task + 1);
-    for (int64_t set = norma_part_begin(sets, share->tasks, (int64_t)task); set < last; set++) {
-        normalize_set(share->plan, share->args, set, 1);
+    const norma_problem *problem = &plan->problem;
+    const norma_axis *inner = &problem->kept[problem->kept_count - 1];
+    if (problem->runs == 1 || problem->length > NORMA_RUN_LEAF) {
+        return 1;
+    }
+    const int64_t of_axis = inner->extent - first % inner->extent;
+    int64_t count = plan->blocking.group < last - first ? plan->blocking.group : last - first;
+    count = count < of_axis ? count : of_axis;
+    return count < NORMA_SETS_MAX ? count : NORMA_SETS_MAX;
+}
+
+/* The whole statistics of `count` neighbouring sets, by the same tree as reduce_set(). */
+static void reduce_together(const norma_plan *plan, const void *x, int64_t count, norma_partial *whole)
+{
+    const norma_problem *problem = &plan->problem;
+    const norma_rows_kernel *kernel = plan->kernel;
+    const int64_t stride = problem->kept[problem->kept_count - 1].x_stride;
+    const int64_t per_unit = divide_up(problem->runs, NORMA_SEGMENTS_MAX);
+    norma_partial part[NORMA_SETS_MAX], unit[NORMA_SETS_MAX];
+    for (int64_t run = 0; run < problem->runs; run++) {
+        int64_t in_x, in_y;
+        norma_axes_offset(problem->reduced, problem->reduced_count, run, &in_x, &in_y);
+        kernel->reduce_runs(norma_at(plan, x, in_x), problem->length, stride, count, part);
+        const bool opens = run % per_unit == 0, closes = run % per_unit == per_unit - 1 || run == problem->runs - 1;
+        for (int64_t i = 0; i < count; i++) {
+            unit[i] = opens ? part[i] : norma_partial_merge(unit[i], part[i]);
+            if (closes) {
+                whole[i] = run < per_unit ? unit[i] : norma_partial_merge(whole[i], unit[i]);
+            }
+        }
     }
 }
 
-/* Planes whose statistics are given, one after the other as they lie in memory. */
-static void apply_given(void *argument, size_t task)
+/* From the last run to the first: the last that were read are those that the caches still hold. */
+static void write_together(const norma_plan *plan, const void *x, void *y, int64_t count, const norma_affine *affine)
+{
+    const norma_problem *problem = &plan->problem;
+    const norma_axis *sets = &problem->kept[problem->kept_count - 1];
+    for (int64_t run = problem->runs - 1; run >= 0; run--) {
+        int64_t in_x, in_y;
+        norma_axes_offset(problem->reduced, problem->reduced_count, run, &in_x, &in_y);
+        const norma_pieces pieces = {.x = norma_at(plan, x, in_x),
+                                     .y = norma_out_at(plan, y, in_y),
+                                     .count = problem->length,
+                                     .runs = count,
+                                     .x_stride = sets->x_stride,
+                                     .y_stride = sets->y_stride,
+                                     .affine = affine,
+                                     .affine_for_each = true};
+        write_pieces(plan, &pieces);
+    }
+}
+
+/* Neighbouring sets of several runs: run by run they are one stretch of memory. */
+static void normalize_together(const norma_plan *plan, const norma_args *args, int64_t first, int64_t count)
+{
+    const norma_problem *problem = &plan->problem;
+    norma_partial whole[NORMA_SETS_MAX];
+    norma_affine affine[NORMA_SETS_MAX];
+    int64_t x, y;
+    norma_axes_offset(problem->kept, problem->kept_count, first, &x, &y);
+    reduce_together(plan, norma_at(plan, args->x, x), count, whole);
+    for (int64_t i = 0; i < count; i++) {
+        affine[i] = finish_set(plan, args, first + i, &whole[i]);
+    }
+    write_together(plan, norma_at(plan, args->x, x), norma_out_at(plan, args->y, y), count, affine);
+}
+
+static void normalize_sets(void *argument, size_t task)
 {
     const planes_share *share = argument;
     const norma_plan *plan = share->plan;
+    const int64_t sets = plan->problem.outer;
+    const int64_t last = norma_part_begin(sets, share->tasks, (int64_t)task + 1);
+    for (int64_t set = norma_part_begin(sets, share->tasks, (int64_t)task); set < last;) {
+        const int64_t count = neighbours(plan, set, last);
+        if (count > 1) {
+            normalize_together(plan, share->args, set, count);
+        } else {
+            normalize_set(plan, share->args, set, 1);
+        }
+        set += count;
+    }
+    const norma_rows_kernel *kernel = plan->kernel;
+    kernel->settle();
+}
+
+/* Channels whose affines are made at a time, for all their planes. */
+enum { AFFINES_MAX = 512 };
+
+/* Planes [first, last) whose statistics are given, as they lie in memory: of channels [begin, end), image by image. */
+static void apply_to_channels(const planes_share *share, int64_t first, int64_t last, int64_t begin, int64_t end)
+{
+    const norma_plan *plan = share->plan;
     const norma_args *args = share->args;
     const norma_problem *problem = &plan->problem;
-    const norma_rows_kernel *kernel = plan->kernel;
-    const norma_rows_job job = {.normalizer = &problem->normalizer, .blocking = &plan->blocking};
+    norma_affine affine[AFFINES_MAX];
+    for (int64_t channel = begin; channel < end; channel++) {
+        const norma_partial given = norma_running_given(plan, args, channel);
+        affine[channel - begin] = norma_normalizer_affine(&problem->normalizer, &given);
+        if (norma_by_channel(plan, args)) {
+            affine[channel - begin] = affine_of_channel(plan, args, affine[channel - begin], channel);
+        }
+    }
+    for (int64_t image = first / problem->channels * problem->channels; image < last; image += problem->channels) {
+        const int64_t from = image + begin < first ? first : image + begin;
+        const int64_t to = image + end < last ? image + end : last;
+        if (from >= to) {
+            continue;
+        }
+        const norma_pieces pieces = {.x = norma_at(plan, args->x, from * problem->length),
+                                     .y = norma_out_at(plan, args->y, from * problem->length),
+                                     .count = problem->length,
+                                     .runs = to - from,
+                                     .x_stride = problem->length,
+                                     .y_stride = problem->length,
+                                     .affine = &affine[from - image - begin],
+                                     .affine_for_each = true};
+        write_pieces(plan, &pieces);
+    }
+}
+
+static void apply_given(void *argument, size_t task)
+{
+    const planes_share *share = argument;
+    const norma_problem *problem = &share->plan->problem;
     const int64_t first = norma_part_begin(problem->outer, share->tasks, (int64_t)task);
     const int64_t last = norma_part_begin(problem->outer, share->tasks, (int64_t)task + 1);
-    int64_t channel = first % problem->channels;
-    for (int64_t plane = first; plane < last; plane++) {
-        const norma_partial given = norma_running_given(plan, args, channel);
-        norma_affine affine = norma_normalizer_affine(&problem->normalizer, &given);
-        if (norma_by_channel(plan, args)) {
-            affine = affine_of_channel(plan, args, affine, channel);
-        }
-        const int64_t at = plane * problem->length;
-        kernel->apply(&job, &affine, norma_at(plan, args->x, at), norma_out_at(plan, args->y, at), NULL, NULL, problem->length);
-        channel = channel + 1 < problem->channels ? channel + 1 : 0;
+    for (int64_t begin = 0; begin < problem->channels; begin += AFFINES_MAX) {
+        const int64_t left = problem->channels - begin;
+        apply_to_channels(share, first, last, begin, begin + (left < AFFINES_MAX ? left : AFFINES_MAX));
     }
+    const norma_rows_kernel *kernel = share->plan->kernel;
     kernel->settle();
 }
 

@@ -23,10 +23,11 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *args)
     const int64_t rows = problem->outer;
     const int threads = plan->blocking.threads;
     /* A row beyond NORMA_SEGMENTS_MAX leaves has segments, which only planes know, as they alone know statistics by channel and
-     * rows of several channels; fewer rows than threads are split. */
+     * channels of one element; fewer rows than threads are split. */
     const bool segmented = problem->length > (int64_t)NORMA_RUN_LEAF * NORMA_SEGMENTS_MAX;
     const bool by_channel = norma_by_channel(plan, args);
-    const bool only_planes = problem->given || args->running_mean || (by_channel && problem->per_channel != problem->length);
+    const bool only_planes =
+        problem->given || args->running_mean || (by_channel && problem->per_channel == 1 && problem->length > 1);
     if (segmented || only_planes || (rows < threads && problem->length > NORMA_RUN_LEAF)) {
         norma_drive_planes(plan, args);
         return;
@@ -43,6 +44,7 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *args)
                 .x_stride = problem->kept[0].x_stride,
                 .y_stride = problem->kept[0].y_stride,
                 .channels = by_channel ? problem->channels : 0,
+                .per_channel = problem->per_channel,
                 .normalizer = &problem->normalizer,
                 .blocking = &plan->blocking},
         .rows = rows,

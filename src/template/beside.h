@@ -50,7 +50,11 @@ INLINE void group_writer_enter(write_step step, group_writer *w)
     w->now = w->first;
     w->now.x += w->row * w->first.x_stride;
     w->now.y += w->row * w->first.y_stride;
-    w->vectors = row_vectors_of(&w->affine[w->row]);
+    row_affine affine = w->affine[w->row];
+    if (step.channels) { /* a strip is a channel */
+        affine = row_affine_of_channel(&w->first, &affine, (w->row * w->length + w->begin) / w->strip);
+    }
+    w->vectors = row_vectors_of(&affine);
     w->at = write_head(step, &w->now, &w->vectors, w->begin, w->end);
 }
 

@@ -363,6 +363,33 @@ INLINE void join_leaf(norma_statistic statistic, norma_partial *partial, const l
     }
 }
 
+/* Runs of one leaf each. They go through the stages of their end a few pairs at a time: see template/rows.h. */
+INLINE void reduce_short_runs(norma_statistic statistic, runs x, int64_t count, int64_t many, norma_partial *partials)
+{
+    enum { BATCH = 8 };
+    const leaf_shape shape = leaf_shape_of(count);
+    lane_sums lanes[BATCH];
+    for (; many >= BATCH; many -= BATCH, partials += BATCH) {
+        NO_UNROLL
+        for (int r = 0; r < BATCH; r += LOCKSTEP) {
+            const runs some = {x.x + r * x.stride, x.stride, LOCKSTEP};
+            reduce_lanes(statistic, &lanes[r], some, &shape, NULL, nothing_beside);
+        }
+        NO_UNROLL
+        for (int r = 0; r < BATCH; r += LOCKSTEP_MAX) {
+            const runs some = {x.x + r * x.stride, x.stride, LOCKSTEP_MAX};
+            join_leaf(statistic, &partials[r], &lanes[r], some, &shape);
+        }
+        x.x += BATCH * x.stride;
+    }
+    x.rows = 1;
+    NO_UNROLL
+    for (; many > 0; many--, partials++, x.x += x.stride) {
+        reduce_lanes(statistic, lanes, x, &shape, NULL, nothing_beside);
+        join_leaf(statistic, partials, lanes, x, &shape);
+    }
+}
+
 /* Leaves in order; `count` elements that begin at a leaf boundary of their run. */
 INLINE norma_partial reduce_leaves(norma_statistic statistic, const real *x, int64_t count, beside also)
 {

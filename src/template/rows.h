@@ -24,9 +24,10 @@ INLINE void store_statistic(void *out, int64_t index, double value)
 NOINLINE void finish_row(const norma_rows_job *job, int64_t row, const norma_partial *partial, row_affine *affine)
 {
     norma_affine whole = norma_normalizer_affine(job->normalizer, partial);
+    const bool one_channel = job->channels && job->per_channel == job->length;
     store_statistic(job->mean, row, partial->mean);
     store_statistic(job->saved, row, norma_normalizer_saved(job->normalizer, partial, whole.factor));
-    if (job->channels) {
+    if (one_channel) {
         whole = norma_affine_with(whole, parameter(job->scale, row % job->channels, 1),
                                   parameter(job->shift, row % job->channels, 0));
     }
@@ -88,28 +89,43 @@ INLINE void finish_pair(const norma_rows_job *job, int64_t row, row_pair *pair)
     finish_row(job, row + 1, &pair->partial[1], &pair->affine[1]);
 }
 
-INLINE out_rows rows_from(const norma_rows_job *job, int64_t row)
+INLINE out_rows rows_from(write_step step, const norma_rows_job *job, int64_t row)
 {
-    const out_rows out = {(const real *)job->x + row * job->x_stride,
-                          (real *)job->y + row * job->y_stride,
-                          job->x_stride,
-                          job->y_stride,
-                          job->scale,
-                          job->shift,
-                          job->blocking->ahead};
+    out_rows out = {.x = (const real *)job->x + row * job->x_stride,
+                    .y = (real *)job->y + row * job->y_stride,
+                    .x_stride = job->x_stride,
+                    .y_stride = job->y_stride,
+                    .scale = job->scale,
+                    .shift = job->shift,
+                    .ahead = job->blocking->ahead};
+    if (step.channels) {
+        out.channels = job->channels;
+        out.per_channel = job->per_channel;
+        out.channel = row * (job->length / job->per_channel) % job->channels;
+    }
     return out;
 }
 
-/* Elements [begin, end) of the pair at `out`. */
-INLINE void write_pair(write_step step, const out_rows *out, const row_pair *pair, int64_t begin, int64_t end)
+/* The rows that follow the first `count`. */
+INLINE void rows_skip(write_step step, const norma_rows_job *job, out_rows *out, int64_t count)
 {
-    if (step.stream) {
+    out->x += count * out->x_stride;
+    out->y += count * out->y_stride;
+    if (step.channels) {
+        out->channel = (out->channel + count * (job->length / job->per_channel)) % job->channels;
+    }
+}
+
+/* Elements [begin, end) of the pair at `out`. */
+INLINE void write_pair(write_step step, const norma_rows_job *job, const out_rows *out, const row_pair *pair, int64_t begin,
+                       int64_t end)
+{
+    if (step.stream || step.channels) {
         out_rows row = *out;
         NO_UNROLL
         for (int r = 0; r < 2; r++) {
             write_rows(step, &row, &pair->affine[r], begin, end);
-            row.x += row.x_stride;
-            row.y += row.y_stride;
+            rows_skip(step, job, &row, 1);
         }
     } else {
         step.lockstep = 2;
@@ -117,29 +133,37 @@ INLINE void write_pair(write_step step, const out_rows *out, const row_pair *pai
     }
 }
 
+enum { PIECES = 3 };
+
+/* Elements of a row that are written after each stage of the next. */
+INLINE int64_t piece_of(write_step step, const norma_rows_job *job)
+{
+    return step.channels ? job->length / job->per_channel / PIECES * job->per_channel
+                         : job->length / (2 * PIECES * NORMA_LANES) * (2 * NORMA_LANES);
+}
+
 /* A pair is written while the next goes through its stages, a piece after each. Rows are of one leaf. */
 INLINE void normalize_pairs(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
 {
-    enum { PIECES = 3 };
     const leaf_shape shape = leaf_shape_of(job->length);
-    const int64_t part = job->length / (2 * PIECES * NORMA_LANES) * (2 * NORMA_LANES);
+    const int64_t part = piece_of(step, job);
     row_pair pairs[2];
     int now = 0;
     pairs[now].affine[0] = reduce_row(step.statistic, job, first);
     pairs[now].affine[1] = reduce_row(step.statistic, job, first + 1);
     int64_t row = first;
     for (; row + 2 < last; row += 2, now = 1 - now) {
-        const out_rows out = rows_from(job, row);
+        const out_rows out = rows_from(step, job, row);
         row_pair *next = &pairs[1 - now];
         reduce_pair(step, job, &shape, row + 2, next);
-        write_pair(step, &out, &pairs[now], 0, part);
+        write_pair(step, job, &out, &pairs[now], 0, part);
         join_pair(step.statistic, job, &shape, row + 2, next);
-        write_pair(step, &out, &pairs[now], part, 2 * part);
+        write_pair(step, job, &out, &pairs[now], part, 2 * part);
         finish_pair(job, row + 2, next);
-        write_pair(step, &out, &pairs[now], 2 * part, job->length);
+        write_pair(step, job, &out, &pairs[now], 2 * part, job->length);
     }
-    const out_rows out = rows_from(job, row);
-    write_pair(step, &out, &pairs[now], 0, job->length);
+    const out_rows out = rows_from(step, job, row);
+    write_pair(step, job, &out, &pairs[now], 0, job->length);
 }
 
 INLINE int group_size(const norma_rows_job *job, int64_t row, int64_t last)
@@ -170,12 +194,11 @@ INLINE void finish_batch(const norma_rows_job *job, int64_t row, row_pair *batch
 
 INLINE void write_batch(write_step step, const norma_rows_job *job, int64_t row, const row_pair *batch, int rows)
 {
-    out_rows out = rows_from(job, row);
+    out_rows out = rows_from(step, job, row);
     NO_UNROLL
     for (int r = 0; r < rows; r += 2) {
-        write_pair(step, &out, &batch[r / 2], 0, job->length);
-        out.x += 2 * out.x_stride;
-        out.y += 2 * out.y_stride;
+        write_pair(step, job, &out, &batch[r / 2], 0, job->length);
+        rows_skip(step, job, &out, 2);
     }
 }
 
@@ -215,7 +238,7 @@ INLINE void normalize_abreast(write_step step, const norma_rows_job *job, int64_
     row_affine affine = reduce_row(step.statistic, job, first);
     int64_t row = first;
     for (; row + 1 < last; row++) {
-        const row_writer writer = {rows_from(job, row), row_vectors_of(&affine)};
+        const row_writer writer = {rows_from(step, job, row), row_vectors_of(&affine)};
         const beside also = {step, NULL, &writer, 0};
         const runs x = runs_from(job, row + 1, 1);
         lane_sums lanes;
@@ -225,7 +248,7 @@ INLINE void normalize_abreast(write_step step, const norma_rows_job *job, int64_
         join_leaf(step.statistic, &partial, &lanes, x, &shape);
         finish_row(job, row + 1, &partial, &affine);
     }
-    const out_rows out = rows_from(job, row);
+    const out_rows out = rows_from(step, job, row);
     write_rows(step, &out, &affine, 0, job->length);
 }
 
@@ -243,7 +266,7 @@ INLINE void normalize_in_turn(write_step step, const norma_rows_job *job, int64_
     }
     for (; first < last; first++) {
         const row_affine affine = reduce_row(step.statistic, job, first);
-        const out_rows out = rows_from(job, first);
+        const out_rows out = rows_from(step, job, first);
         write_rows(step, &out, &affine, 0, job->length);
     }
 }
@@ -258,11 +281,11 @@ INLINE void normalize_grouped(write_step step, const norma_rows_job *job, int64_
         affine[now][r] = reduce_row(step.statistic, job, first + r);
     }
     for (int64_t row = first; row < last; now = 1 - now) {
-        group_writer w = {.first = rows_from(job, row),
+        group_writer w = {.first = rows_from(step, job, row),
                           .affine = affine[now],
                           .count = count,
                           .length = job->length,
-                          .strip = job->blocking->strip};
+                          .strip = step.channels ? job->per_channel : job->blocking->strip};
         const beside also = {step, &w, NULL, 0};
         group_writer_start(step, &w);
         row += count;
@@ -278,63 +301,85 @@ INLINE void normalize_grouped(write_step step, const norma_rows_job *job, int64_
 }
 
 /* One line per step: the statistic, whether there is a scale, one to add 1 to, a shift, along the row; or a shift of the row's
- * own. */
+ * own, or of its channels'. */
 #define ROW_STEPS(X)                                                                                                           \
-    X(centered, NORMA_MOMENTS, false, false, false, false)                                                                     \
-    X(centered_scale, NORMA_MOMENTS, true, false, false, false)                                                                \
-    X(centered_shift, NORMA_MOMENTS, false, false, true, false)                                                                \
-    X(centered_scale_shift, NORMA_MOMENTS, true, false, true, false)                                                           \
-    X(centered_own_shift, NORMA_MOMENTS, false, false, false, true)                                                            \
-    X(root, NORMA_SQUARES, false, false, false, false)                                                                         \
-    X(root_scale, NORMA_SQUARES, true, false, false, false)                                                                    \
-    X(root_one_plus_scale, NORMA_SQUARES, true, true, false, false)                                                            \
-    X(sum, NORMA_MAGNITUDES, false, false, false, false)
+    X(centered, NORMA_MOMENTS, false, false, false, false, false)                                                              \
+    X(centered_scale, NORMA_MOMENTS, true, false, false, false, false)                                                         \
+    X(centered_shift, NORMA_MOMENTS, false, false, true, false, false)                                                         \
+    X(centered_scale_shift, NORMA_MOMENTS, true, false, true, false, false)                                                    \
+    X(centered_own_shift, NORMA_MOMENTS, false, false, false, true, false)                                                     \
+    X(centered_channels, NORMA_MOMENTS, false, false, false, true, true)                                                       \
+    X(root, NORMA_SQUARES, false, false, false, false, false)                                                                  \
+    X(root_scale, NORMA_SQUARES, true, false, false, false, false)                                                             \
+    X(root_one_plus_scale, NORMA_SQUARES, true, true, false, false, false)                                                     \
+    X(sum, NORMA_MAGNITUDES, false, false, false, false, false)
 
 /* What a step is compiled into. */
 typedef struct row_writers {
     void (*normalize)(const norma_rows_job *job, int64_t first, int64_t last);
-    void (*apply)(const norma_rows_job *job, const out_rows *out, const row_affine *affine, int64_t count);
+    void (*apply)(const norma_rows_job *job, const norma_pieces *pieces);
 } row_writers;
 
-#define DEFINE_WRITERS(name, statistic_, scale_, one_plus_, shift_, own_)                                                      \
+INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma_pieces *pieces)
+{
+    out_rows out = {.x = pieces->x,
+                    .y = pieces->y,
+                    .x_stride = pieces->x_stride,
+                    .y_stride = pieces->y_stride,
+                    .scale = pieces->scale,
+                    .shift = pieces->shift,
+                    .ahead = job->blocking->ahead};
+    row_affine row = row_affine_of(pieces->affine);
+    NO_UNROLL
+    for (int64_t r = 0; r < pieces->runs; r++) {
+        if (pieces->affine_for_each) {
+            row = row_affine_of(&pieces->affine[r]);
+        }
+        write_rows(step, &out, &row, 0, pieces->count);
+        out.x += out.x_stride;
+        out.y += out.y_stride;
+    }
+}
+
+#define DEFINE_WRITERS(name, statistic_, scale_, one_plus_, shift_, own_, channels_)                                           \
     NOINLINE void normalize_##name##_grouped(const norma_rows_job *job, int64_t first, int64_t last)                           \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, true, false, 1};                                 \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, channels_, true, false, 1};                      \
         normalize_grouped(step, job, first, last);                                                                             \
     }                                                                                                                          \
     NOINLINE void normalize_##name##_abreast(const norma_rows_job *job, int64_t first, int64_t last)                           \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, false, true, 1};                                 \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, channels_, false, true, 1};                      \
         normalize_abreast(step, job, first, last);                                                                             \
     }                                                                                                                          \
     NOINLINE void normalize_##name##_stream(const norma_rows_job *job, int64_t first, int64_t last)                            \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, true, true, 1};                                  \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, channels_, true, true, 1};                       \
         normalize_in_turn(step, job, first, last);                                                                             \
         simd_fence();                                                                                                          \
     }                                                                                                                          \
     NOINLINE void normalize_##name##_cached(const norma_rows_job *job, int64_t first, int64_t last)                            \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, false, true, 1};                                 \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, channels_, false, true, 1};                      \
         normalize_in_turn(step, job, first, last);                                                                             \
     }                                                                                                                          \
     static void normalize_##name(const norma_rows_job *job, int64_t first, int64_t last)                                       \
     {                                                                                                                          \
         const norma_rows_order order = NORMA_STREAMS ? job->blocking->order : NORMA_PAIRS;                                     \
         const bool one_leaf = job->length <= NORMA_RUN_LEAF;                                                                   \
-        (order == NORMA_GROUPS                    ? normalize_##name##_grouped                                                 \
-         : order == NORMA_ABREAST && one_leaf     ? normalize_##name##_abreast                                                 \
-         : NORMA_STREAMS && job->blocking->stream ? normalize_##name##_stream                                                  \
-                                                  : normalize_##name##_cached)(job, first, last);                              \
+        (order == NORMA_GROUPS                              ? normalize_##name##_grouped                                       \
+         : order == NORMA_ABREAST && one_leaf && !channels_ ? normalize_##name##_abreast                                       \
+         : NORMA_STREAMS && job->blocking->stream           ? normalize_##name##_stream                                        \
+                                                            : normalize_##name##_cached)(job, first, last);                              \
     }                                                                                                                          \
-    static void apply_##name(const norma_rows_job *job, const out_rows *out, const row_affine *affine, int64_t count)          \
+    static void apply_##name(const norma_rows_job *job, const norma_pieces *pieces)                                            \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, false, false, 1};                                \
-        const write_step far_step = {statistic_, scale_, shift_, one_plus_, own_, true, true, 1};                              \
+        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, channels_, false, false, 1};                     \
+        const write_step far_step = {statistic_, scale_, shift_, one_plus_, own_, channels_, true, true, 1};                   \
         if (NORMA_STREAMS && job->blocking->stream) {                                                                          \
-            write_rows(far_step, out, affine, 0, count);                                                                       \
+            apply_pieces(far_step, job, pieces);                                                                               \
         } else {                                                                                                               \
-            write_rows(step, out, affine, 0, count);                                                                           \
+            apply_pieces(step, job, pieces);                                                                                   \
         }                                                                                                                      \
     }                                                                                                                          \
     static const row_writers name##_writers = {normalize_##name, apply_##name};
@@ -344,7 +389,7 @@ ROW_STEPS(DEFINE_WRITERS)
 INLINE const row_writers *row_writers_of(norma_statistic statistic, const norma_rows_job *job, bool scale, bool shift, bool own)
 {
     if (statistic == NORMA_MOMENTS && own) {
-        return &centered_own_shift_writers;
+        return job->channels && job->per_channel < job->length ? &centered_channels_writers : &centered_own_shift_writers;
     }
     if (statistic == NORMA_MOMENTS) {
         return scale   ? shift ? &centered_scale_shift_writers : &centered_scale_writers
@@ -362,12 +407,9 @@ INLINE void rows_normalize(norma_statistic statistic, const norma_rows_job *job,
     row_writers_of(statistic, job, job->scale, job->shift, job->channels)->normalize(job, first, last);
 }
 
-INLINE void rows_apply(norma_statistic statistic, const norma_rows_job *job, const norma_affine *affine, const void *x, void *y,
-                       const void *scale, const void *shift, int64_t count)
+INLINE void rows_apply(norma_statistic statistic, const norma_rows_job *job, const norma_pieces *pieces)
 {
-    const row_affine row = row_affine_of(affine);
-    const out_rows out = {x, y, 0, 0, scale, shift, job->blocking->ahead};
-    row_writers_of(statistic, job, scale, shift, affine->own_shift)->apply(job, &out, &row, count);
+    row_writers_of(statistic, job, pieces->scale, pieces->shift, pieces->affine->own_shift)->apply(job, pieces);
 }
 
 INLINE norma_partial rows_reduce(norma_statistic statistic, const void *x, int64_t count)
@@ -389,13 +431,19 @@ static void settle(void)
     {                                                                                                                          \
         return rows_reduce(value, x, count);                                                                                   \
     }                                                                                                                          \
-    static void rows_##statistic##_apply(const norma_rows_job *job, const norma_affine *affine, const void *x, void *y,        \
-                                         const void *scale, const void *shift, int64_t count)                                  \
+    static void rows_##statistic##_reduce_runs(const void *x, int64_t count, int64_t stride, int64_t many,                     \
+                                               norma_partial *partials)                                                        \
     {                                                                                                                          \
-        rows_apply(value, job, affine, x, y, scale, shift, count);                                                             \
+        const runs from = {x, stride, 1};                                                                                      \
+        reduce_short_runs(value, from, count, many, partials);                                                                 \
+    }                                                                                                                          \
+    static void rows_##statistic##_apply(const norma_rows_job *job, const norma_pieces *pieces)                                \
+    {                                                                                                                          \
+        rows_apply(value, job, pieces);                                                                                        \
     }                                                                                                                          \
     const norma_rows_kernel NORMA_KERNEL_NAME(rows, statistic) = {.normalize = rows_##statistic##_normalize,                   \
                                                                   .reduce = rows_##statistic##_reduce,                         \
+                                                                  .reduce_runs = rows_##statistic##_reduce_runs,               \
                                                                   .apply = rows_##statistic##_apply,                           \
                                                                   .settle = settle}
 

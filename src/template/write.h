@@ -13,6 +13,7 @@ typedef struct write_step {
     bool has_shift;
     bool one_plus_scale;
     bool own_shift; /* one scale and one shift for the whole row, instead of the three above */
+    bool channels;  /* with own_shift: for each of the row's channels */
     bool stream;
     bool fetch;   /* prefetch x some way ahead */
     int lockstep; /* rows at a time: a vector of scale and shift, once loaded, serves them all */
@@ -27,9 +28,10 @@ typedef struct row_affine {
     real factor;
     real scale; /* with own_shift, as is the next */
     real shift;
+    double exact_factor;
 } row_affine;
 
-/* Rows to write; scale and shift (or NULL) start at the same element as x and y. */
+/* Rows to write; scale and shift (or NULL) start at the same element as x and y, unless rows have channels. */
 typedef struct out_rows {
     const real *x;
     real *y;
@@ -37,7 +39,10 @@ typedef struct out_rows {
     int64_t y_stride;
     const real *scale;
     const real *shift;
-    int64_t ahead; /* elements: x is prefetched this far ahead */
+    int64_t ahead;       /* elements: x is prefetched this far ahead */
+    int64_t channel;     /* of the first element; this and the next two where the step has channels */
+    int64_t channels;    /* after the last comes the first */
+    int64_t per_channel; /* elements */
 } out_rows;
 
 typedef struct row_vectors {
@@ -48,16 +53,28 @@ typedef struct row_vectors {
     vec shift;
 } row_vectors;
 
+/* The affine with a scale and a shift of the row's, or of a channel in it. The product of factor and scale is rounded once. */
+INLINE row_affine row_affine_with(row_affine row, double scale, double shift)
+{
+    const bool fits = real_product_fits(row.exact_factor, scale);
+    row.factor = fits ? (real)real_product(row.exact_factor, scale) : real_factor(row.exact_factor);
+    row.scale = fits ? 1 : (real)scale;
+    row.shift = (real)shift;
+    return row;
+}
+
 INLINE row_affine row_affine_of(const norma_affine *affine)
 {
     const real center = (real)affine->mean;
-    row_affine row = {center, (real)(affine->mean - (double)center), real_factor(affine->factor), (real)affine->scale,
-                      (real)affine->shift};
-    if (affine->own_shift && real_product_fits(affine->factor, affine->scale)) {
-        row.factor = (real)real_product(affine->factor, affine->scale); /* rounded once */
-        row.scale = 1;
-    }
-    return row;
+    const row_affine row = {center, (real)(affine->mean - (double)center), real_factor(affine->factor), 1, 0, affine->factor};
+    return affine->own_shift ? row_affine_with(row, affine->scale, affine->shift) : row;
+}
+
+/* The affine of channel `index` of the rows, counted from their first element. */
+INLINE row_affine row_affine_of_channel(const out_rows *rows, const row_affine *affine, int64_t index)
+{
+    const int64_t channel = (rows->channel + index) % rows->channels;
+    return row_affine_with(*affine, parameter(rows->scale, channel, 1), parameter(rows->shift, channel, 0));
 }
 
 INLINE vec write_vector(write_step step, const row_vectors *row, vec x, vec scale, vec shift)
@@ -152,8 +169,8 @@ INLINE void write_rest(write_step step, const out_rows *rows, const row_vectors 
     }
 }
 
-/* Elements [i, end) of step.lockstep rows. */
-INLINE void write_rows(write_step step, const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
+/* Elements [i, end) of step.lockstep rows that have one affine from end to end. */
+INLINE void write_plain(write_step step, const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
 {
     enum { AT_ONCE = NORMA_PARTS < 4 ? 4 : NORMA_PARTS };
     row_vectors row[LOCKSTEP_MAX];
@@ -167,6 +184,24 @@ INLINE void write_rows(write_step step, const out_rows *rows, const row_affine *
         write_vectors(step, rows, row, i, AT_ONCE / step.lockstep);
     }
     write_rest(step, rows, row, i, end);
+}
+
+/* Elements [i, end) of step.lockstep rows, or of one that has channels; they begin and end with one. */
+INLINE void write_rows(write_step step, const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
+{
+    if (!step.channels) {
+        write_plain(step, rows, affine, i, end);
+        return;
+    }
+    const int64_t each = rows->per_channel;
+    int64_t channel = (rows->channel + i / each) % rows->channels;
+    NO_UNROLL
+    for (; i < end; i += each) {
+        const row_affine with =
+            row_affine_with(*affine, parameter(rows->scale, channel, 1), parameter(rows->shift, channel, 0));
+        write_plain(step, rows, &with, i, i + each);
+        channel = channel + 1 < rows->channels ? channel + 1 : 0;
+    }
 }
 
 #endif
