@@ -61,6 +61,9 @@ static void set_rows(norma_blocking *blocking, const norma_problem *problem, int
  * two apart. */
 static int64_t strip_of(const norma_problem *problem, int threads)
 {
+    if (problem->fold > 1) {
+        return problem->length;
+    }
     const int64_t line = 64 / (int64_t)norma_dtype_size(problem->dtype);
     const int64_t all = at_least(problem->length * problem->outer, 1);
     const int64_t share = ((all + threads - 1) / threads + line - 1) / line * line;
@@ -84,7 +87,7 @@ norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa is
     const norma_cpu_info *cpu = norma_cpu();
     const int64_t l3 = at_least(cpu->l3_size ? cpu->l3_size : cpu->l2_size, 1024 * 1024);
     const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
-    const int64_t elements = problem->outer * problem->runs * problem->length;
+    const int64_t elements = problem->sets * problem->count;
     const int64_t bytes = 2 * elements * size;
     const bool streams = isa == NORMA_ISA_AVX2 || isa == NORMA_ISA_AVX512; /* the others' kernels have no way past the caches */
     norma_blocking blocking = {

@@ -88,7 +88,13 @@ typedef struct norma_rows_kernel {
     void (*settle)(void);
 } norma_rows_kernel;
 
-/* Fibers: a matrix whose columns are the reduced sets. Its rows may be enumerated by several axes, outermost first. */
+/*
+ * Fibers: a matrix whose columns are the reduced sets. Its rows may be enumerated by several axes, outermost first.
+ *
+ * Narrow matrices are folded: `fold` rows of the tensor, which lie next to each other, make one row of the matrix, so that
+ * vectors and cache lines are full. A column then lies in the matrix `fold` times; `rest` elements may be left for one row
+ * more. Ranges count columns once, and with a fold are the whole matrix.
+ */
 typedef struct norma_fibers_job {
     const void *x;
     void *y;
@@ -99,34 +105,48 @@ typedef struct norma_fibers_job {
     int64_t group; /* neighbouring columns that make one reduced set; a range begins and ends with a group */
     void *mean;    /* one per reduced set, or NULL */
     void *saved;
-    norma_partial *partials; /* one per column, from the first of the range, or NULL: normalize() stores, apply() reads */
+    norma_column *columns; /* one per column, from the first of the range: normalize() stores, unless NULL; reduce() stores;
+                              apply() reads */
     const norma_axis *axes;
     int axes_count;
-    int64_t rows; /* product of the axes' extents */
+    int64_t first_row; /* apply() writes from here on */
+    int64_t rows;      /* of the matrix, without the rest: the product of the axes' extents */
+    int64_t fold;
+    int64_t rest;
     const norma_normalizer *normalizer;
     const norma_blocking *blocking;
 } norma_fibers_job;
 
 typedef struct norma_fibers_kernel {
-    /* Columns [first, last): statistics and y, a strip of columns at a time. With partials at most NORMA_STRIP_MAX columns. */
+    /* Columns [first, last): statistics and y, a strip of columns at a time. With job->columns at most a strip. */
     void (*normalize)(const norma_fibers_job *job, int64_t first, int64_t last);
-    /* y of columns [first, last), at most NORMA_STRIP_MAX of them, whose statistics are in job->partials. */
+    /* The statistics of columns [first, last), at most a strip, over one segment of their rows; no groups. */
+    void (*reduce)(const norma_fibers_job *job, int64_t first, int64_t last, int64_t segment);
+    /* y of columns [first, last), at most a strip, rows [job->first_row, job->rows) and the rest. */
     void (*apply)(const norma_fibers_job *job, int64_t first, int64_t last);
 } norma_fibers_kernel;
 
 /* Elements of a run in one leaf, and rows of a matrix in one: the canonical reduction merges f32 lanes up to here and goes
- * on in double. Leaves of one reduction fall into at most NORMA_SEGMENTS_MAX segments of equal length; leaves are
- * folded in order within a segment, then segments in order. Both follow from the length alone, so that threads can take
- * whole segments. */
+ * on in double. Leaves of one reduction fall into at most NORMA_SEGMENTS_MAX segments of equal length, those of a matrix into
+ * NORMA_FIBER_SEGMENTS_MAX; leaves merge in order within a segment, then segments in order. Both follow from the length alone,
+ * so that threads can take whole segments. */
 #define NORMA_RUN_LEAF 8192
 #define NORMA_FIBER_LEAF 512
 #define NORMA_SEGMENTS_MAX 64
+#define NORMA_FIBER_SEGMENTS_MAX 16
 
 /* Elements per segment of a run of the given length. */
 static inline int64_t norma_segment_length(int64_t length)
 {
     const int64_t leaves = (length + NORMA_RUN_LEAF - 1) / NORMA_RUN_LEAF;
     return (leaves + NORMA_SEGMENTS_MAX - 1) / NORMA_SEGMENTS_MAX * NORMA_RUN_LEAF;
+}
+
+/* Rows per segment of a matrix of so many. */
+static inline int64_t norma_fiber_segment_length(int64_t rows)
+{
+    const int64_t leaves = (rows + NORMA_FIBER_LEAF - 1) / NORMA_FIBER_LEAF;
+    return (leaves + NORMA_FIBER_SEGMENTS_MAX - 1) / NORMA_FIBER_SEGMENTS_MAX * NORMA_FIBER_LEAF;
 }
 
 #define X(geometry, statistic, dtype)                                                                                          \

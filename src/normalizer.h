@@ -56,6 +56,30 @@ static inline norma_partial norma_partial_merge(norma_partial a, norma_partial b
     return merged;
 }
 
+/* The statistics of a column of a matrix, or of a part of one. The mean counts from an origin, one of the column's elements:
+ * sums of f64 near it keep their digits. */
+typedef struct norma_column {
+    double count;
+    double origin;
+    double mean;
+    double m2;
+} norma_column;
+
+/* Merges b, which follows a. */
+static inline norma_column norma_column_merge(norma_column a, norma_column b)
+{
+    const norma_partial first = {a.count, a.mean, a.m2}, second = {b.count, b.origin - a.origin + b.mean, b.m2};
+    const norma_partial merged = norma_partial_merge(first, second);
+    const norma_column column = {merged.count, a.origin, merged.mean, merged.m2};
+    return column;
+}
+
+static inline norma_partial norma_column_partial(const norma_column *column)
+{
+    const norma_partial partial = {column->count, column->origin + column->mean, column->m2};
+    return partial;
+}
+
 /* The factor for v, see norma_epsilon_mode. */
 static inline double norma_normalizer_factor(const norma_normalizer *normalizer, double v)
 {

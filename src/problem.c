@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "desc.h"
+#include "dtype.h"
 
 /* The tensor's axes as the geometry sees them: with the channels as groups and channels of a group where that matters. */
 typedef struct expanded_shape {
@@ -152,6 +153,43 @@ static void set_normalizer(norma_problem *problem, const norma_desc *desc)
     normalizer->weight = desc->op == NORMA_LP_NORM || problem->given ? 1 : 1 / (double)problem->count;
 }
 
+/* How many rows make one, so that it is whole cache lines and a few vectors wide. Follows from the shape alone: it is part of
+ * the canonical reduction. */
+static int64_t fold_of(const norma_problem *problem)
+{
+    enum { WIDE = 128, ROWS_MIN = 8 };
+    const int64_t columns = problem->length;
+    const int64_t line = 64 / (int64_t)norma_dtype_size(problem->dtype);
+    const norma_axis *rows = &problem->reduced[problem->reduced_count - 1];
+    if (!problem->channels || columns >= WIDE || rows->x_stride != columns || columns % problem->group != 0) {
+        return 1;
+    }
+    int64_t fold = 1;
+    while (fold * columns < WIDE || (fold * columns % line != 0 && 2 * fold * columns <= NORMA_STRIP_MAX)) {
+        fold *= 2;
+    }
+    while (fold > 1 && (rows->extent < ROWS_MIN * fold || (problem->reduced_count > 1 && rows->extent % fold != 0))) {
+        fold /= 2;
+    }
+    return fold;
+}
+
+static void fold_rows(norma_problem *problem)
+{
+    problem->fold = 1;
+    if (problem->geometry != NORMA_FIBERS || problem->empty) {
+        return;
+    }
+    norma_axis *rows = &problem->reduced[problem->reduced_count - 1];
+    const int64_t fold = fold_of(problem);
+    problem->fold = fold;
+    problem->rest = rows->extent % fold * problem->length;
+    rows->extent /= fold;
+    rows->x_stride *= fold;
+    rows->y_stride *= fold;
+    problem->runs = norma_axes_extent(problem->reduced, problem->reduced_count);
+}
+
 norma_status norma_problem_init(norma_problem *problem, const norma_desc *desc)
 {
     const norma_status status = norma_desc_check(desc);
@@ -165,10 +203,11 @@ norma_status norma_problem_init(norma_problem *problem, const norma_desc *desc)
     problem->runs = norma_axes_extent(problem->reduced, problem->reduced_count);
     set_channels(problem, desc);
     problem->count = problem->geometry == NORMA_FIBERS ? problem->runs * problem->group : problem->runs * problem->length;
-    problem->sets = problem->geometry == NORMA_FIBERS ? problem->outer * (problem->length / problem->group) : problem->outer;
+    problem->sets = problem->geometry == NORMA_FIBERS ? problem->outer * problem->length / problem->group : problem->outer;
     problem->empty = problem->outer == 0 || problem->length == 0 || problem->runs == 0;
     problem->x_span = problem->empty ? 0 : span_of(problem, false);
     problem->y_span = problem->empty ? 0 : span_of(problem, true);
     set_normalizer(problem, desc);
+    fold_rows(problem);
     return NORMA_SUCCESS;
 }

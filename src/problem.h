@@ -27,13 +27,15 @@ typedef struct norma_problem {
     int64_t channels;                /* scale and shift go by channel, this many; 0: along a run, or along the rows of fibers */
     int64_t per_channel;             /* rows, planes: elements of a run that share a channel */
     int64_t group;                   /* fibers: neighbouring columns that make one reduced set */
+    int64_t fold;                    /* fibers: rows of the tensor that make one of the matrix, see norma_fibers_job */
+    int64_t rest;                    /* elements left over */
     norma_axis kept[NORMA_MAX_RANK]; /* but the columns of fibers */
     int kept_count;
     norma_axis reduced[NORMA_MAX_RANK]; /* but the run of rows and planes */
     int reduced_count;
     int64_t length; /* rows, planes: of a run; fibers: columns of a matrix */
     int64_t outer;  /* product of the kept axes */
-    int64_t runs;   /* product of the reduced axes: runs of a set, or rows of a matrix */
+    int64_t runs;   /* product of the reduced axes: runs of a set, or rows of a matrix, folded */
     int64_t count;  /* elements of a reduced set */
     int64_t sets;
     bool empty;     /* nothing to compute */

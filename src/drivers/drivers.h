@@ -25,6 +25,25 @@ static inline int64_t norma_part_begin(int64_t total, int64_t parts, int64_t ind
     return total / parts * index + (index < total % parts ? index : total % parts);
 }
 
+static inline int64_t norma_divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Stores what the caller asked for of set `index`. */
+static inline void norma_store_statistics(const norma_plan *plan, const norma_args *args, int64_t index,
+                                          const norma_partial *whole)
+{
+    const norma_normalizer *normalizer = &plan->problem.normalizer;
+    if (args->mean) {
+        norma_dtype_set(plan->problem.dtype, args->mean, index, whole->mean);
+    }
+    if (args->rstd) {
+        const double factor = norma_normalizer_affine(normalizer, whole).factor;
+        norma_dtype_set(plan->problem.dtype, args->rstd, index, norma_normalizer_saved(normalizer, whole, factor));
+    }
+}
+
 /* Whether this run has scales or shifts that go by channel. */
 static inline bool norma_by_channel(const norma_plan *plan, const norma_args *args)
 {

@@ -1,22 +1,31 @@
-/* Fibers: strips of columns are shared out among the threads. */
+/*
+ * Fibers: strips of columns are shared out among the threads. What that does not suit goes in pieces: statistics that are given
+ * need no strip, fewer strips than threads are split by rows, and a group may be wider than a strip, or lie in several blocks
+ * of channels.
+ */
 #include "drivers/drivers.h"
 #include "running.h"
+
+/* Columns of a piece: their statistics of each segment are on the stack. */
+enum { PIECE_MAX = 128 };
 
 typedef struct fibers_share {
     const norma_plan *plan;
     const norma_args *args;
-    int64_t strip;  /* columns */
-    int64_t strips; /* of one matrix */
+    int64_t units; /* what is shared out: strips, rows, or groups */
     int64_t tasks;
 } fibers_share;
 
-static norma_fibers_job job_of(const fibers_share *share, int64_t outer)
+static int64_t smaller(int64_t a, int64_t b)
 {
-    const norma_plan *plan = share->plan;
+    return a < b ? a : b;
+}
+
+static norma_fibers_job job_of(const norma_plan *plan, const norma_args *args, int64_t outer)
+{
     const norma_problem *problem = &plan->problem;
-    const norma_args *args = share->args;
     const bool by_channel = norma_by_channel(plan, args);
-    const int64_t set = outer * (problem->length / problem->group);
+    const int64_t set = outer * problem->length / problem->group;
     int64_t x, y;
     norma_axes_offset(problem->kept, problem->kept_count, outer, &x, &y);
     const norma_fibers_job job = {
@@ -32,71 +41,271 @@ static norma_fibers_job job_of(const fibers_share *share, int64_t outer)
         .axes = problem->reduced,
         .axes_count = problem->reduced_count,
         .rows = problem->runs,
+        .fold = problem->fold,
+        .rest = problem->rest,
         .normalizer = &problem->normalizer,
         .blocking = &plan->blocking,
     };
     return job;
 }
 
-/* Columns [first, last), whose statistics are given, or go into running ones. */
-static void normalize_with_partials(const fibers_share *share, norma_fibers_job job, int64_t first, int64_t last)
+/* The channel of the first column of matrix `outer`. */
+static int64_t first_channel(const norma_problem *problem, int64_t outer)
 {
-    const norma_plan *plan = share->plan;
+    return problem->channels ? outer * problem->length % problem->channels : 0;
+}
+
+/* Columns of a matrix whose statistics are given: rows [first, last) and, with the last of them, the rest. */
+static void apply_given_to(const norma_plan *plan, const norma_args *args, int64_t outer, int64_t first, int64_t last)
+{
+    const norma_problem *problem = &plan->problem;
     const norma_fibers_kernel *kernel = plan->kernel;
-    norma_partial partials[NORMA_STRIP_MAX];
-    job.partials = partials;
-    for (; first < last; first += share->strip) {
-        const int64_t end = last - first < share->strip ? last : first + share->strip;
-        if (plan->problem.given) {
-            for (int64_t i = first; i < end; i++) {
-                partials[i - first] = norma_running_given(plan, share->args, i);
-            }
-            kernel->apply(&job, first, end);
-        } else {
-            kernel->normalize(&job, first, end);
-            for (int64_t i = first; i < end; i++) {
-                norma_running_update(plan, share->args, i, &partials[i - first]);
-            }
+    const int64_t channel = first_channel(problem, outer);
+    norma_column columns[NORMA_STRIP_MAX];
+    norma_fibers_job job = job_of(plan, args, outer);
+    job.columns = columns;
+    job.rest = last == job.rows ? job.rest : 0;
+    job.first_row = first;
+    job.rows = last;
+    for (int64_t begin = 0; begin < problem->length; begin += NORMA_STRIP_MAX) {
+        const int64_t end = smaller(begin + NORMA_STRIP_MAX, problem->length);
+        for (int64_t i = begin; i < end; i++) {
+            const norma_partial given = norma_running_given(plan, args, channel + i);
+            const norma_column column = {given.count, given.mean, 0, given.m2};
+            columns[i - begin] = column;
         }
+        kernel->apply(&job, begin, end);
+    }
+}
+
+/* A task's share of all matrices' rows. */
+static void apply_given(void *argument, size_t task)
+{
+    const fibers_share *share = argument;
+    const int64_t rows = share->plan->problem.runs;
+    int64_t first = norma_part_begin(share->units, share->tasks, (int64_t)task);
+    const int64_t last = norma_part_begin(share->units, share->tasks, (int64_t)task + 1);
+    while (first < last) {
+        const int64_t outer = first / rows, begin = first % rows;
+        const int64_t end = smaller(rows, begin + last - first);
+        apply_given_to(share->plan, share->args, outer, begin, end);
+        first += end - begin;
     }
 }
 
 /* Strips [first, last) of matrix `outer`. */
 static void normalize_strips(const fibers_share *share, int64_t outer, int64_t first, int64_t last)
 {
-    const norma_problem *problem = &share->plan->problem;
-    const norma_fibers_kernel *kernel = share->plan->kernel;
-    const norma_fibers_job job = job_of(share, outer);
-    const int64_t columns = last * share->strip < problem->length ? last * share->strip : problem->length;
-    if (problem->given || share->args->running_mean) {
-        normalize_with_partials(share, job, first * share->strip, columns);
-    } else {
-        kernel->normalize(&job, first * share->strip, columns);
+    const norma_plan *plan = share->plan;
+    const norma_problem *problem = &plan->problem;
+    const norma_fibers_kernel *kernel = plan->kernel;
+    const int64_t strip = plan->blocking.strip;
+    const int64_t end = smaller(last * strip, problem->length);
+    norma_fibers_job job = job_of(plan, share->args, outer);
+    if (!share->args->running_mean) {
+        kernel->normalize(&job, first * strip, end);
+        return;
     }
+    norma_column columns[NORMA_STRIP_MAX];
+    job.columns = columns;
+    for (int64_t begin = first * strip; begin < end; begin += strip) {
+        const int64_t next = smaller(begin + strip, end);
+        kernel->normalize(&job, begin, next);
+        for (int64_t i = begin; i < next; i++) {
+            const norma_partial whole = norma_column_partial(&columns[i - begin]);
+            norma_running_update(plan, share->args, first_channel(problem, outer) + i, &whole);
+        }
+    }
+}
+
+static int64_t strips_of_matrix(const norma_plan *plan)
+{
+    return norma_divide_up(plan->problem.length, plan->blocking.strip);
 }
 
 static void normalize_share(void *argument, size_t task)
 {
     const fibers_share *share = argument;
-    const int64_t total = share->plan->problem.outer * share->strips;
-    int64_t first = norma_part_begin(total, share->tasks, (int64_t)task);
-    const int64_t last = norma_part_begin(total, share->tasks, (int64_t)task + 1);
+    const int64_t strips = strips_of_matrix(share->plan);
+    int64_t first = norma_part_begin(share->units, share->tasks, (int64_t)task);
+    const int64_t last = norma_part_begin(share->units, share->tasks, (int64_t)task + 1);
     while (first < last) {
-        const int64_t outer = first / share->strips;
-        const int64_t begin = first - outer * share->strips;
-        const int64_t left = last - first;
-        const int64_t end = share->strips - begin < left ? share->strips : begin + left;
+        const int64_t outer = first / strips, begin = first % strips;
+        const int64_t end = smaller(strips, begin + last - first);
         normalize_strips(share, outer, begin, end);
         first += end - begin;
+    }
+}
+
+/* Columns [first, last) of a matrix at work, at most PIECE_MAX, on several threads. */
+typedef struct fibers_piece {
+    norma_fibers_job job;
+    const norma_fibers_kernel *kernel;
+    int64_t first;
+    int64_t last;
+    int64_t segments;
+    int64_t tasks;
+    norma_column (*parts)[PIECE_MAX]; /* by segment */
+} fibers_piece;
+
+/* Columns of an item (the matrices of one image, or of all) from `first` on, as far as one piece goes. */
+static fibers_piece piece_from(const norma_plan *plan, const norma_args *args, int64_t item, int64_t first, int64_t last)
+{
+    const norma_problem *problem = &plan->problem;
+    const int64_t matrices = problem->channels ? problem->channels / problem->length : 1;
+    const int64_t begin = first % problem->length;
+    const int64_t end = smaller(problem->length, begin + smaller(last - first, PIECE_MAX));
+    const fibers_piece piece = {.job = job_of(plan, args, item * matrices + first / problem->length),
+                                .kernel = plan->kernel,
+                                .first = begin,
+                                .last = end};
+    return piece;
+}
+
+static void reduce_segments(void *argument, size_t task)
+{
+    const fibers_piece *piece = argument;
+    norma_fibers_job job = piece->job;
+    const int64_t last = norma_part_begin(piece->segments, piece->tasks, (int64_t)task + 1);
+    for (int64_t s = norma_part_begin(piece->segments, piece->tasks, (int64_t)task); s < last; s++) {
+        job.columns = piece->parts[s];
+        piece->kernel->reduce(&job, piece->first, piece->last, s);
+    }
+}
+
+static void reduce_piece(const norma_plan *plan, const norma_args *args, fibers_piece *piece, int64_t tasks,
+                         norma_column *columns)
+{
+    norma_column parts[NORMA_FIBER_SEGMENTS_MAX][PIECE_MAX];
+    piece->parts = parts;
+    piece->segments = norma_divide_up(piece->job.rows, norma_fiber_segment_length(piece->job.rows));
+    piece->tasks = smaller(tasks, piece->segments);
+    norma_drive_tasks(plan, args, piece->tasks, reduce_segments, piece);
+    for (int64_t i = 0; i < piece->last - piece->first; i++) {
+        columns[i] = parts[0][i];
+        for (int64_t s = 1; s < piece->segments; s++) {
+            columns[i] = norma_column_merge(columns[i], parts[s][i]);
+        }
+    }
+}
+
+static void apply_rows(void *argument, size_t task)
+{
+    const fibers_piece *piece = argument;
+    norma_fibers_job job = piece->job;
+    job.first_row = norma_part_begin(piece->job.rows, piece->tasks, (int64_t)task);
+    job.rows = norma_part_begin(piece->job.rows, piece->tasks, (int64_t)task + 1);
+    job.rest = job.rows == piece->job.rows ? job.rest : 0;
+    piece->kernel->apply(&job, piece->first, piece->last);
+}
+
+/* Stores what is to be stored of the piece's sets that begin at column `first` of the item or later, and writes its columns. */
+static void finish_piece(const norma_plan *plan, const norma_args *args, int64_t item, int64_t first, fibers_piece *piece,
+                         int64_t tasks, norma_column *columns)
+{
+    const norma_problem *problem = &plan->problem;
+    const int64_t width = problem->channels ? problem->channels : problem->length;
+    for (int64_t i = 0; i < piece->last - piece->first; i++) {
+        const norma_partial whole = norma_column_partial(&columns[i]);
+        if ((first + i) % problem->group == 0) {
+            norma_store_statistics(plan, args, (item * width + first + i) / problem->group, &whole);
+        }
+        norma_running_update(plan, args, first + i, &whole);
+    }
+    piece->job.columns = columns;
+    piece->tasks = smaller(tasks, piece->job.rows);
+    norma_drive_tasks(plan, args, piece->tasks, apply_rows, piece);
+}
+
+/* Each group's columns become alike. */
+static void merge_groups(norma_column *columns, int64_t count, int64_t group)
+{
+    for (int64_t first = 0; group > 1 && first < count; first += group) {
+        for (int64_t i = first + 1; i < first + group; i++) {
+            columns[first] = norma_column_merge(columns[first], columns[i]);
+        }
+        for (int64_t i = first + 1; i < first + group; i++) {
+            columns[i] = columns[first];
+        }
+    }
+}
+
+/* Columns [first, last) of an item: whole groups that are one piece, or one group. */
+static void normalize_columns(const norma_plan *plan, const norma_args *args, int64_t item, int64_t first, int64_t last,
+                              int64_t tasks)
+{
+    const norma_problem *problem = &plan->problem;
+    norma_column columns[PIECE_MAX], whole = {0, 0, 0, 0};
+    fibers_piece piece = piece_from(plan, args, item, first, last);
+    if (piece.last - piece.first == last - first) {
+        reduce_piece(plan, args, &piece, tasks, columns);
+        merge_groups(columns, last - first, problem->group);
+        finish_piece(plan, args, item, first, &piece, tasks, columns);
+        return;
+    }
+    for (int64_t at = first; at < last; at += piece.last - piece.first) {
+        piece = piece_from(plan, args, item, at, last);
+        reduce_piece(plan, args, &piece, tasks, columns);
+        for (int64_t i = 0; i < piece.last - piece.first; i++) {
+            whole = at + i == first ? columns[i] : norma_column_merge(whole, columns[i]);
+        }
+    }
+    for (int64_t i = 0; i < PIECE_MAX; i++) {
+        columns[i] = whole;
+    }
+    for (int64_t at = first; at < last; at += piece.last - piece.first) {
+        piece = piece_from(plan, args, item, at, last);
+        finish_piece(plan, args, item, at, &piece, tasks, columns);
+    }
+}
+
+/* Groups one by one. */
+static void normalize_groups(void *argument, size_t task)
+{
+    const fibers_share *share = argument;
+    const norma_problem *problem = &share->plan->problem;
+    const int64_t group = problem->group, of_item = problem->channels / group;
+    const int64_t last = norma_part_begin(share->units, share->tasks, (int64_t)task + 1);
+    for (int64_t unit = norma_part_begin(share->units, share->tasks, (int64_t)task); unit < last; unit++) {
+        const int64_t first = unit % of_item * group;
+        normalize_columns(share->plan, share->args, unit / of_item, first, first + group, 1);
+    }
+}
+
+/* All columns piece by piece, each split by rows. */
+static void normalize_split(const norma_plan *plan, const norma_args *args)
+{
+    const norma_problem *problem = &plan->problem;
+    const int64_t width = problem->channels ? problem->channels : problem->length;
+    const int64_t room = smaller(problem->length, PIECE_MAX);
+    const bool whole_groups = problem->group <= room && problem->length % problem->group == 0;
+    const int64_t step = whole_groups ? room / problem->group * problem->group : problem->group;
+    for (int64_t item = 0; item < problem->outer * problem->length / width; item++) {
+        for (int64_t first = 0; first < width; first += step) {
+            const int64_t matrix_end = first / problem->length * problem->length + problem->length;
+            const int64_t end = whole_groups ? smaller(first + step, matrix_end) : first + step;
+            normalize_columns(plan, args, item, first, end, plan->blocking.threads);
+        }
     }
 }
 
 void norma_drive_fibers(const norma_plan *plan, const norma_args *args)
 {
     const norma_problem *problem = &plan->problem;
-    fibers_share share = {.plan = plan, .args = args, .strip = plan->blocking.strip};
-    share.strips = (problem->length + share.strip - 1) / share.strip;
-    const int64_t total = problem->outer * share.strips;
-    share.tasks = total < plan->blocking.threads ? total : plan->blocking.threads;
-    norma_drive_tasks(plan, args, share.tasks, normalize_share, &share);
+    const int64_t threads = plan->blocking.threads;
+    fibers_share share = {.plan = plan, .args = args};
+    if (problem->given) {
+        share.units = problem->outer * problem->runs;
+        share.tasks = smaller(share.units, threads);
+        norma_drive_tasks(plan, args, share.tasks, apply_given, &share);
+        return;
+    }
+    const bool strips = problem->group <= NORMA_STRIP_MAX && problem->length % problem->group == 0;
+    share.units = strips ? problem->outer * strips_of_matrix(plan) : problem->sets;
+    share.tasks = smaller(share.units, threads);
+    if (share.units < threads && problem->runs > NORMA_FIBER_LEAF) {
+        normalize_split(plan, args);
+    } else {
+        norma_drive_tasks(plan, args, share.tasks, strips ? normalize_share : normalize_groups, &share);
+    }
 }

@@ -22,11 +22,6 @@ typedef struct planes_set {
     norma_partial *partial; /* one per unit */
 } planes_set;
 
-static int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static norma_partial reduce_run(const norma_rows_kernel *kernel, const norma_plan *plan, const void *x, int64_t length)
 {
     if (length <= NORMA_RUN_LEAF) {
@@ -141,13 +136,6 @@ static void write_share(void *argument, size_t task)
     kernel->settle();
 }
 
-static void store_statistic(const norma_plan *plan, void *tensor, int64_t index, double value)
-{
-    if (tensor) {
-        norma_dtype_set(plan->problem.dtype, tensor, index, value);
-    }
-}
-
 /* The statistics of a whole set. */
 static norma_partial reduce_set(planes_set *set, int64_t tasks)
 {
@@ -156,10 +144,10 @@ static norma_partial reduce_set(planes_set *set, int64_t tasks)
     set->partial = partial;
     if (problem->runs == 1) {
         set->unit_length = norma_segment_length(problem->length);
-        set->units = divide_up(problem->length, set->unit_length);
+        set->units = norma_divide_up(problem->length, set->unit_length);
     } else {
-        set->runs_per_unit = divide_up(problem->runs, NORMA_SEGMENTS_MAX);
-        set->units = divide_up(problem->runs, set->runs_per_unit);
+        set->runs_per_unit = norma_divide_up(problem->runs, NORMA_SEGMENTS_MAX);
+        set->units = norma_divide_up(problem->runs, set->runs_per_unit);
     }
     set->tasks = tasks < set->units ? tasks : set->units;
     norma_drive_tasks(set->plan, set->args, set->tasks, reduce_units, set);
@@ -183,8 +171,7 @@ static norma_affine finish_set(const norma_plan *plan, const norma_args *args, i
     const norma_problem *problem = &plan->problem;
     const norma_affine affine = norma_normalizer_affine(&problem->normalizer, whole);
     const int64_t channel = channel_of_set(problem, index);
-    store_statistic(plan, args->mean, index, whole->mean);
-    store_statistic(plan, args->rstd, index, norma_normalizer_saved(&problem->normalizer, whole, affine.factor));
+    norma_store_statistics(plan, args, index, whole);
     norma_running_update(plan, args, channel, whole);
     return norma_by_channel(plan, args) && problem->per_channel == problem->length
                ? affine_of_channel(plan, args, affine, channel)
@@ -232,7 +219,7 @@ static void reduce_together(const norma_plan *plan, const void *x, int64_t count
     const norma_problem *problem = &plan->problem;
     const norma_rows_kernel *kernel = plan->kernel;
     const int64_t stride = problem->kept[problem->kept_count - 1].x_stride;
-    const int64_t per_unit = divide_up(problem->runs, NORMA_SEGMENTS_MAX);
+    const int64_t per_unit = norma_divide_up(problem->runs, NORMA_SEGMENTS_MAX);
     norma_partial part[NORMA_SETS_MAX], unit[NORMA_SETS_MAX];
     for (int64_t run = 0; run < problem->runs; run++) {
         int64_t in_x, in_y;

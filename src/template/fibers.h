@@ -49,8 +49,8 @@ INLINE void write_vector(fiber_step step, const strip *s, const real *const *x, 
     }
 }
 
-/* `rows` (a constant) rows from `row`. */
-INLINE void write_rows(fiber_step step, const strip *s, int64_t row, int rows)
+/* `rows` (a constant) rows from `row`, of the strip's first columns. */
+INLINE void write_rows(fiber_step step, const strip *s, int64_t columns, int64_t row, int rows)
 {
     const norma_fibers_job *job = s->job;
     const real *x[WRITE_ROWS];
@@ -66,24 +66,27 @@ INLINE void write_rows(fiber_step step, const strip *s, int64_t row, int rows)
         shift[k] = step.has_shift ? V(set1)(((const real *)job->shift)[row + k]) : V(zero)();
     }
     int64_t at = 0;
-    for (; at + NORMA_WIDTH <= s->columns; at += NORMA_WIDTH) {
+    for (; at + NORMA_WIDTH <= columns; at += NORMA_WIDTH) {
         write_vector(step, s, x, y, rows, scale, shift, at, NORMA_WIDTH);
     }
-    if (at < s->columns) {
-        write_vector(step, s, x, y, rows, scale, shift, at, (int)(s->columns - at));
+    if (at < columns) {
+        write_vector(step, s, x, y, rows, scale, shift, at, (int)(columns - at));
     }
 }
 
 /* From the last rows to the first: the last that were read are those that the caches still hold. */
 INLINE void write_strip(fiber_step step, const strip *s)
 {
-    const int64_t rows = s->job->rows;
-    const int64_t whole = rows / WRITE_ROWS * WRITE_ROWS;
-    for (int64_t row = whole; row < rows; row++) {
-        write_rows(step, s, row, 1);
+    const int64_t first = s->job->first_row, rows = s->job->rows;
+    const int64_t whole = first + (rows - first) / WRITE_ROWS * WRITE_ROWS;
+    if (s->job->rest) {
+        write_rows(step, s, s->job->rest, rows, 1);
     }
-    for (int64_t row = whole; row > 0; row -= WRITE_ROWS) {
-        write_rows(step, s, row - WRITE_ROWS, WRITE_ROWS);
+    for (int64_t row = whole; row < rows; row++) {
+        write_rows(step, s, s->columns, row, 1);
+    }
+    for (int64_t row = whole; row > first; row -= WRITE_ROWS) {
+        write_rows(step, s, s->columns, row - WRITE_ROWS, WRITE_ROWS);
     }
 }
 
@@ -109,28 +112,31 @@ INLINE void write_with(fiber_step step, const strip *s)
     }
 }
 
-/* The strip element by element, where a column's factor times its scale leaves the type's range. The others get the bits that
- * write_vector() would give them. */
+/* One element where a column's factor times its scale may leave the type's range; else the bits that write_vector() gives. */
+INLINE real write_element(const strip *s, int64_t i, real x)
+{
+    const norma_fibers_job *job = s->job;
+    const int64_t channel = (job->channel + s->first + i) % job->channels;
+    const norma_partial partial = partial_of_column(s, i);
+    const double factor = norma_normalizer_affine(job->normalizer, &partial).factor;
+    const double scale = parameter(job->scale, channel, 1), shift = parameter(job->shift, channel, 0);
+    if (real_product_fits(factor, scale)) {
+        return V(get0)(V(fma)(V(sub)(V(set1)(x), V(set1)(s->a[i])), V(set1)(s->b[i]), V(set1)(s->c[i])));
+    }
+    return (real)(((double)x - partial.mean) * (double)real_factor(factor)) * (real)scale + (real)shift;
+}
+
+/* The strip element by element. */
 NOINLINE void write_wide(const strip *s)
 {
     const norma_fibers_job *job = s->job;
-    for (int64_t i = 0; i < s->columns; i++) {
-        const int64_t channel = (job->channel + s->first + i) % job->channels;
-        const norma_partial partial = partial_of_column(s, i);
-        const double factor = norma_normalizer_affine(job->normalizer, &partial).factor;
-        const double scale = parameter(job->scale, channel, 1), shift = parameter(job->shift, channel, 0);
-        const bool fits = real_product_fits(factor, scale);
-        for (int64_t row = 0; row < job->rows; row++) {
-            int64_t x_at, y_at;
-            row_offset(job, row, &x_at, &y_at);
-            const real x = ((const real *)job->x)[x_at + s->first + i];
-            real *y = (real *)job->y + y_at + s->first + i;
-            if (fits) {
-                const vec d = V(sub)(V(set1)(x), V(set1)(s->a[i]));
-                *y = V(get0)(V(fma)(d, V(set1)(s->b[i]), V(set1)(s->c[i])));
-            } else {
-                *y = (real)(((double)x - partial.mean) * (double)real_factor(factor)) * (real)scale + (real)shift;
-            }
+    for (int64_t row = job->first_row; row < job->rows + (job->rest > 0); row++) {
+        int64_t in_x, in_y;
+        row_offset(job, row, &in_x, &in_y);
+        const real *x = (const real *)job->x + in_x + s->first;
+        real *y = (real *)job->y + in_y + s->first;
+        for (int64_t i = 0; i < (row < job->rows ? s->columns : job->rest); i++) {
+            y[i] = write_element(s, i % s->own, x[i]);
         }
     }
 }
@@ -159,53 +165,27 @@ INLINE void write_columns(norma_statistic statistic, const strip *s)
     }
 }
 
-/* A group wider than a strip: all of it is reduced, strip by strip, before any of it is written. */
-NOINLINE void normalize_wide_group(norma_statistic statistic, strip *s, int64_t first)
+INLINE void strip_begin(strip *s, const norma_fibers_job *job, norma_statistic statistic, int64_t first, int64_t last)
 {
-    const int64_t group = s->job->group;
-    norma_partial whole = {0, 0, 0};
-    double origin = 0;
-    for (int64_t at = 0; at < group; at += s->columns) {
-        s->first = first + at;
-        s->columns = group - at < NORMA_STRIP_MAX ? group - at : NORMA_STRIP_MAX;
-        reduce_strip(s);
-        origin = at ? origin : (double)s->origin[0];
-        whole = merge_columns(s, 0, s->columns, whole, origin);
-    }
-    for (int64_t at = 0; at < group; at += s->columns) {
-        s->first = first + at;
-        s->columns = group - at < NORMA_STRIP_MAX ? group - at : NORMA_STRIP_MAX;
-        set_columns(s, 0, s->columns, origin, whole.mean, whole.m2);
-        if (at == 0) {
-            save_strip(s);
-        }
-        finish_strip(s);
-        write_columns(statistic, s);
-    }
+    s->job = job;
+    s->statistic = statistic;
+    s->first = first;
+    s->own = last - first;
+    s->columns = s->own * job->fold;
+    assert(s->columns <= NORMA_STRIP_MAX);
 }
 
 INLINE void fibers_normalize(norma_statistic statistic, const norma_fibers_job *job, int64_t first, int64_t last)
 {
     const int64_t strip_columns = job->blocking->strip;
-    const int64_t begin = first;
     strip s; /* not cleared: that would cost as much as a small strip's work */
-    s.job = job;
-    s.statistic = statistic;
-    assert(strip_columns > 0 && job->group > 0);
-    if (RARELY(job->group > NORMA_STRIP_MAX)) {
-        for (; first < last; first += job->group) {
-            normalize_wide_group(statistic, &s, first);
-        }
-        return;
-    }
-    assert(strip_columns <= NORMA_STRIP_MAX && strip_columns % job->group == 0);
+    assert(strip_columns > 0 && strip_columns % job->group == 0);
     for (; first < last; first += strip_columns) {
-        s.first = first;
-        s.columns = last - first < strip_columns ? last - first : strip_columns;
+        strip_begin(&s, job, statistic, first, last - first < strip_columns ? last : first + strip_columns);
         reduce_strip(&s);
         merge_groups(&s);
-        for (int64_t i = 0; job->partials && i < s.columns; i++) {
-            job->partials[first - begin + i] = partial_of_column(&s, i);
+        for (int64_t i = 0; job->columns && i < s.own; i++) {
+            job->columns[i] = get_column(&s, i, s.count);
         }
         save_strip(&s);
         finish_strip(&s);
@@ -213,20 +193,26 @@ INLINE void fibers_normalize(norma_statistic statistic, const norma_fibers_job *
     }
 }
 
+INLINE void fibers_reduce(norma_statistic statistic, const norma_fibers_job *job, int64_t first, int64_t last, int64_t segment)
+{
+    const int64_t length = norma_fiber_segment_length(job->rows);
+    const int64_t begin = segment * length;
+    strip s;
+    strip_begin(&s, job, statistic, first, last);
+    reduce_segment(&s, begin, job->rows - begin < length ? job->rows : begin + length);
+    for (int64_t i = 0; i < s.own; i++) {
+        job->columns[i] = get_column(&s, i, s.count);
+    }
+}
+
 INLINE void fibers_apply(norma_statistic statistic, const norma_fibers_job *job, int64_t first, int64_t last)
 {
-    assert(last - first <= NORMA_STRIP_MAX);
     strip s;
-    s.job = job;
-    s.statistic = statistic;
-    s.first = first;
-    s.columns = last - first;
-    for (int64_t i = 0; i < s.columns; i++) {
-        const norma_partial partial = job->partials[i];
-        s.origin[i] = (real)partial.mean;
-        s.mean[i] = partial.mean - (double)s.origin[i];
-        s.m2[i] = partial.m2;
+    strip_begin(&s, job, statistic, first, last);
+    for (int64_t i = 0; i < s.own; i++) {
+        set_column(&s, i, &job->columns[i]);
     }
+    s.count = job->columns[0].count;
     finish_strip(&s);
     write_columns(statistic, &s);
 }
@@ -240,7 +226,12 @@ INLINE void fibers_apply(norma_statistic statistic, const norma_fibers_job *job,
     {                                                                                                                          \
         fibers_apply(value, job, first, last);                                                                                 \
     }                                                                                                                          \
+    static void fibers_##statistic##_reduce(const norma_fibers_job *job, int64_t first, int64_t last, int64_t segment)         \
+    {                                                                                                                          \
+        fibers_reduce(value, job, first, last, segment);                                                                       \
+    }                                                                                                                          \
     const norma_fibers_kernel NORMA_KERNEL_NAME(fibers, statistic) = {.normalize = fibers_##statistic##_normalize,             \
+                                                                      .reduce = fibers_##statistic##_reduce,                   \
                                                                       .apply = fibers_##statistic##_apply}
 
 DEFINE_FIBERS_KERNEL(moments, NORMA_MOMENTS);

@@ -3,7 +3,8 @@
  *
  * A lane is a column, so lanes never mix and no sums go across them. The canonical reduction of a column: leaves of
  * NORMA_FIBER_LEAF rows, in a leaf chunks of ROWS rows by Welford's update (template/welford.h), in a chunk row k to chain
- * k mod CHAINS; leaves merge in order in double. Where columns go in groups, a group's columns merge in order as well.
+ * k mod CHAINS; leaves merge in order in double, then what comes of the rest, then a column's folds; then segments. Where
+ * columns go in groups, a group's columns merge in order as well.
  */
 #ifndef NORMA_STRIP_H
 #define NORMA_STRIP_H
@@ -16,8 +17,10 @@ enum { ROWS = 16 }; /* rows of a chunk: their moments are in registers while eac
 typedef struct strip {
     const norma_fibers_job *job;
     norma_statistic statistic;
-    int64_t first; /* column */
-    int64_t columns;
+    int64_t first;                /* column */
+    int64_t own;                  /* columns */
+    int64_t columns;              /* of the matrix: each as often as it is folded */
+    double count;                 /* rows of the tensor that mean and m2 tell of */
     bool wide;                    /* a column's factor times its scale leaves the type's range */
     double mean[NORMA_STRIP_MAX]; /* from the origin: sums of f64 near it keep their digits */
     double m2[NORMA_STRIP_MAX];
@@ -104,19 +107,19 @@ INLINE void reduce_vector(strip *s, const real *const *x, int rows, int64_t at, 
     V(store)(s->c + at, m.m2);
 }
 
-INLINE void reduce_chunk(strip *s, const real *const *x, int rows, int64_t before)
+INLINE void reduce_chunk(strip *s, int64_t columns, const real *const *x, int rows, int64_t before)
 {
     int64_t at = 0;
-    for (; at + NORMA_WIDTH <= s->columns; at += NORMA_WIDTH) {
+    for (; at + NORMA_WIDTH <= columns; at += NORMA_WIDTH) {
         reduce_vector(s, x, rows, at, NORMA_WIDTH, before);
     }
-    if (at < s->columns) {
-        reduce_vector(s, x, rows, at, (int)(s->columns - at), before);
+    if (at < columns) {
+        reduce_vector(s, x, rows, at, (int)(columns - at), before);
     }
 }
 
-/* Rows [first, last), one leaf, into the strip's a, b, c. */
-INLINE void reduce_leaf(strip *s, int64_t first, int64_t last)
+/* Rows [first, last), one leaf, into a, b, c of the strip's first columns. */
+INLINE void reduce_leaf(strip *s, int64_t columns, int64_t first, int64_t last)
 {
     for (int64_t row = first; row < last; row += ROWS) {
         const int rows = last - row < ROWS ? (int)(last - row) : ROWS;
@@ -127,20 +130,20 @@ INLINE void reduce_leaf(strip *s, int64_t first, int64_t last)
             x[k] = (const real *)s->job->x + in_x + s->first;
         }
         if (rows == ROWS) {
-            reduce_chunk(s, x, ROWS, row - first);
+            reduce_chunk(s, columns, x, ROWS, row - first);
         } else {
-            reduce_chunk(s, x, rows, row - first);
+            reduce_chunk(s, columns, x, rows, row - first);
         }
     }
 }
 
 /* Merges the leaf in a, b, c into mean and m2, which hold `before` rows. norma_partial_merge(), a vector at a time. */
-INLINE void merge_leaf(strip *s, int64_t before, int64_t count)
+INLINE void merge_leaf(strip *s, int64_t columns, int64_t before, int64_t count)
 {
     const double part = (double)count / (double)(before + count);
     const double weight = (double)before * part;
     const bool centered = s->statistic == NORMA_MOMENTS;
-    for (int64_t i = 0; i < s->columns; i++) {
+    for (int64_t i = 0; i < columns; i++) {
         if (before == 0) {
             s->origin[i] = centered ? s->a[i] : 0;
         }
@@ -163,105 +166,141 @@ INLINE bool out_of_range(double m2)
     return !(m2 >= 1e-30 && m2 <= (double)FLT_MAX);
 }
 
-/* Columns whose squares leave the range of f32 (see rescue() of template/reduce.h), plainly and in double: a whole strip at a
- * time, since constant columns come in numbers (padding, masks). */
-NOINLINE void rescue_strip(strip *s)
+/* Rows [first, last) of columns whose squares leave the range of f32 (see rescue() of template/reduce.h), plainly and in
+ * double: a whole strip at a time, since constant columns come in numbers (padding, masks). */
+NOINLINE void rescue_strip(strip *s, int64_t first, int64_t last, int64_t rest)
 {
     const norma_fibers_job *job = s->job;
     const bool centered = s->statistic == NORMA_MOMENTS;
-    const real *x = (const real *)job->x + s->first;
-    const double share = 1 / (double)job->rows;
-    double mean[NORMA_STRIP_MAX] = {0}, m2[NORMA_STRIP_MAX] = {0};
-    int64_t in_x, in_y;
-    for (int64_t row = 0; centered && row < job->rows; row++) {
+    double sum[NORMA_STRIP_MAX] = {0}, m2[NORMA_STRIP_MAX] = {0};
+    const real *origin = NULL;
+    for (int64_t row = first; row < last + (rest > 0); row++) {
+        int64_t in_x, in_y;
         row_offset(job, row, &in_x, &in_y);
-        for (int64_t i = 0; i < s->columns; i++) {
-            mean[i] += ((double)x[in_x + i] - (double)x[i]) * share;
+        const real *x = (const real *)job->x + in_x + s->first;
+        origin = row == first ? x : origin;
+        for (int64_t i = 0; i < (row < last ? s->columns : rest); i++) {
+            sum[i] += (double)x[i] - (double)origin[i];
         }
     }
-    for (int64_t row = 0; row < job->rows; row++) {
+    for (int64_t row = first; row < last + (rest > 0); row++) {
+        int64_t in_x, in_y;
         row_offset(job, row, &in_x, &in_y);
-        for (int64_t i = 0; i < s->columns; i++) {
-            const double d = (double)x[in_x + i] - (centered ? (double)x[i] + mean[i] : 0);
+        const real *x = (const real *)job->x + in_x + s->first;
+        for (int64_t i = 0; i < (row < last ? s->columns : rest); i++) {
+            const double mean = sum[i] / (double)(last - first + (i < rest));
+            const double d = centered ? (double)x[i] - (double)origin[i] - mean : (double)x[i];
             m2[i] += s->statistic == NORMA_MAGNITUDES ? fabs(d) : d * d;
         }
     }
     for (int64_t i = 0; i < s->columns; i++) {
         if (out_of_range(s->m2[i])) {
-            s->origin[i] = centered ? x[i] : 0;
-            s->mean[i] = mean[i];
+            s->origin[i] = centered ? origin[i] : 0;
+            s->mean[i] = centered ? sum[i] / (double)(last - first + (i < rest)) : 0;
             s->m2[i] = m2[i];
         }
     }
 }
 
-INLINE void keep_in_range(strip *s)
+INLINE void keep_in_range(strip *s, int64_t first, int64_t last, int64_t rest)
 {
     bool all = true;
     for (int64_t i = 0; i < s->columns; i++) {
         all = all && !out_of_range(s->m2[i]);
     }
     if (RARELY(!all)) {
-        rescue_strip(s);
+        rescue_strip(s, first, last, rest);
     }
 }
 
 #else
 
-INLINE void keep_in_range(strip *s)
+INLINE void keep_in_range(strip *s, int64_t first, int64_t last, int64_t rest)
 {
-    (void)s;
+    (void)s, (void)first, (void)last, (void)rest;
 }
 
 #endif
 
+INLINE norma_column get_column(const strip *s, int64_t i, double count)
+{
+    const norma_column column = {count, (double)s->origin[i], s->mean[i], s->m2[i]};
+    return column;
+}
+
+INLINE void set_column(strip *s, int64_t i, const norma_column *column)
+{
+    s->origin[i] = (real)column->origin; /* it comes from a real */
+    s->mean[i] = column->mean;
+    s->m2[i] = column->m2;
+}
+
+/* A column's folds merge in order; the strip's own columns then stand for all. */
+INLINE void merge_folds(strip *s, int64_t rows, int64_t rest)
+{
+    for (int64_t i = 0; i < s->own && s->own < s->columns; i++) {
+        norma_column whole = get_column(s, i, (double)(rows + (i < rest)));
+        for (int64_t at = i + s->own; at < s->columns; at += s->own) {
+            whole = norma_column_merge(whole, get_column(s, at, (double)(rows + (at < rest))));
+        }
+        set_column(s, i, &whole);
+    }
+}
+
+/* Rows [first, last), which are a segment. */
+INLINE void reduce_segment(strip *s, int64_t first, int64_t last)
+{
+    const int64_t rest = last == s->job->rows ? s->job->rest : 0;
+    for (int64_t row = first; row < last; row += NORMA_FIBER_LEAF) {
+        const int64_t next = last - row < NORMA_FIBER_LEAF ? last : row + NORMA_FIBER_LEAF;
+        reduce_leaf(s, s->columns, row, next);
+        merge_leaf(s, s->columns, row - first, next - row);
+    }
+    if (rest) {
+        reduce_leaf(s, rest, last, last + 1);
+        merge_leaf(s, rest, last - first, 1);
+    }
+    keep_in_range(s, first, last, rest);
+    merge_folds(s, last - first, rest);
+    s->count = (double)((last - first) * (s->columns / s->own) + rest / s->own);
+}
+
 INLINE void reduce_strip(strip *s)
 {
-    const int64_t rows = s->job->rows;
-    for (int64_t row = 0; row < rows; row += NORMA_FIBER_LEAF) {
-        const int64_t last = rows - row < NORMA_FIBER_LEAF ? rows : row + NORMA_FIBER_LEAF;
-        reduce_leaf(s, row, last);
-        merge_leaf(s, row, last - row);
+    const int64_t rows = s->job->rows, segment = norma_fiber_segment_length(rows);
+    norma_column whole[NORMA_STRIP_MAX];
+    for (int64_t first = 0; first < rows; first += segment) {
+        reduce_segment(s, first, rows - first < segment ? rows : first + segment);
+        for (int64_t i = 0; segment < rows && i < s->own; i++) {
+            const norma_column part = get_column(s, i, s->count);
+            whole[i] = first ? norma_column_merge(whole[i], part) : part;
+        }
     }
-    keep_in_range(s);
+    for (int64_t i = 0; segment < rows && i < s->own; i++) {
+        set_column(s, i, &whole[i]);
+        s->count = whole[i].count;
+    }
 }
 
 /* What a strip's column i is, as a part of its reduced set. */
 INLINE norma_partial partial_of_column(const strip *s, int64_t i)
 {
-    const norma_partial partial = {(double)s->job->rows, (double)s->origin[i] + s->mean[i], s->m2[i]};
-    return partial;
-}
-
-INLINE void set_columns(strip *s, int64_t first, int64_t last, double origin, double mean, double m2)
-{
-    for (int64_t i = first; i < last; i++) {
-        s->origin[i] = (real)origin; /* it comes from a real */
-        s->mean[i] = mean;
-        s->m2[i] = m2;
-    }
-}
-
-/* Columns [first, last) of the strip, which follow those in `whole`, as one. Means count from the whole's origin, one of the
- * data: sums of f64 near it keep their digits. */
-INLINE norma_partial merge_columns(const strip *s, int64_t first, int64_t last, norma_partial whole, double origin)
-{
-    for (int64_t i = first; i < last; i++) {
-        const norma_partial column = {(double)s->job->rows, (double)s->origin[i] - origin + s->mean[i], s->m2[i]};
-        whole = whole.count > 0 ? norma_partial_merge(whole, column) : column;
-    }
-    return whole;
+    const norma_column column = get_column(s, i, s->count);
+    return norma_column_partial(&column);
 }
 
 /* Each group's columns become alike. */
 INLINE void merge_groups(strip *s)
 {
     const int64_t group = s->job->group;
-    for (int64_t first = 0; group > 1 && first < s->columns; first += group) {
-        const double origin = (double)s->origin[first];
-        const norma_partial none = {0, 0, 0};
-        const norma_partial whole = merge_columns(s, first, first + group, none, origin);
-        set_columns(s, first, first + group, origin, whole.mean, whole.m2);
+    for (int64_t first = 0; group > 1 && first < s->own; first += group) {
+        norma_column whole = get_column(s, first, s->count);
+        for (int64_t i = first + 1; i < first + group; i++) {
+            whole = norma_column_merge(whole, get_column(s, i, s->count));
+        }
+        for (int64_t i = first; i < first + group; i++) {
+            set_column(s, i, &whole);
+        }
     }
 }
 
@@ -273,7 +312,7 @@ INLINE void finish_strip(strip *s)
     const bool own = job->channels != 0;
     int64_t channel = own ? (job->channel + s->first) % job->channels : 0;
     s->wide = false;
-    for (int64_t i = 0; i < s->columns; i++) {
+    for (int64_t i = 0; i < s->own; i++) {
         const double origin = (double)s->origin[i];
         const norma_partial partial = partial_of_column(s, i);
         const double factor = norma_normalizer_affine(&normalizer, &partial).factor;
@@ -291,9 +330,14 @@ INLINE void finish_strip(strip *s)
             s->c[i] = -(real)low * s->b[i];
         }
     }
+    for (int64_t i = s->own; i < s->columns; i++) {
+        s->a[i] = s->a[i - s->own];
+        s->b[i] = s->b[i - s->own];
+        s->c[i] = s->c[i - s->own];
+    }
 }
 
-/* What the caller asked for, of the reduced sets that begin in the strip. */
+/* What the caller asked for, of the strip's reduced sets. */
 INLINE void save_strip(const strip *s)
 {
     const norma_fibers_job *job = s->job;
@@ -301,8 +345,8 @@ INLINE void save_strip(const strip *s)
     if (!job->mean && !job->saved) {
         return;
     }
-    int64_t set = (s->first + group - 1) / group;
-    for (int64_t i = set * group - s->first; i < s->columns; i += group, set++) {
+    int64_t set = s->first / group;
+    for (int64_t i = 0; i < s->own; i += group, set++) {
         const norma_partial partial = partial_of_column(s, i);
         if (job->mean) {
             ((real *)job->mean)[set] = (real)partial.mean;

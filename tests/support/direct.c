@@ -73,6 +73,7 @@ static void run_fibers(const trial *t, const norma_fibers_kernel *kernel, const 
             .saved = t->args.rstd ? (char *)t->args.rstd + saved_at : NULL,
             .axes = axes + NORMA_MAX_RANK - axes_count,
             .axes_count = axes_count,
+            .fold = 1,
             .rows = t->want->length,
             .normalizer = normalizer,
             .blocking = blocking,
