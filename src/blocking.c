@@ -71,15 +71,19 @@ static int64_t strip_of(const norma_problem *problem, int threads)
     return at_least(strip / problem->group * problem->group, problem->group);
 }
 
-/* Tall matrices read whole rows ahead, in cache 8 KB and past it 16. */
+/* Tall matrices read whole rows ahead, in cache 4 KB and past it 16; narrow ones, which are one stretch of memory, in cache
+ * not. */
 static int64_t ahead_of(const norma_problem *problem, bool stream)
 {
     if (!problem->channels || problem->reduced_count != 1) {
         return 0;
     }
     const int64_t stride = problem->reduced[0].x_stride;
-    const int64_t bytes = stream ? 16 * 1024 : 8 * 1024;
-    return at_least(bytes / (int64_t)norma_dtype_size(problem->dtype) / stride, 1) * at_most(stride, bytes);
+    if (!stream && problem->fold > 1) {
+        return 0;
+    }
+    const int64_t bytes = stream ? 16 * 1024 : 4 * 1024;
+    return at_least(bytes / (int64_t)norma_dtype_size(problem->dtype) / stride, bytes > 0) * at_most(stride, bytes);
 }
 
 norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa isa, int threads)

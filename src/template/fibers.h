@@ -7,7 +7,11 @@
  */
 #include "template/strip.h"
 
-enum { WRITE_ROWS = 4 }; /* rows written at a time: their scale and shift are in registers */
+enum {
+    WRITE_VECTORS = NORMA_REGISTERS / 4, /* columns side by side whose center, factor and low are in registers */
+    NARROW_ROWS = 32,                    /* at a time of a matrix no wider than that: one stretch of memory */
+    WIDE_ROWS = 2                        /* of others: they share what is loaded, and more would make too many streams */
+};
 
 /* How rows are written, chosen by constants. */
 typedef struct fiber_step {
@@ -15,78 +19,117 @@ typedef struct fiber_step {
     bool has_scale;
     bool has_shift;
     bool stream;
+    bool fetch; /* prefetch x some way ahead */
 } fiber_step;
 
-INLINE void write_vector(fiber_step step, const strip *s, const real *const *x, real *const *y, int rows, const vec *scale,
-                         const vec *shift, int64_t at, int lanes)
+/* Rows at work, a constant stride apart. */
+typedef struct fiber_rows {
+    const real *x;
+    real *y;
+    const real *scale; /* one per row, where the step has it, as has shift */
+    const real *shift;
+    int64_t x_stride;
+    int64_t y_stride;
+    int64_t count;
+    int64_t ahead;
+} fiber_rows;
+
+INLINE vec write_one(fiber_step step, const fiber_rows *rows, int64_t k, vec x, vec center, vec factor, vec low)
 {
-    const vec center = V(load)(s->a + at), factor = V(load)(s->b + at), low = V(load)(s->c + at);
-    const int64_t ahead = s->job->blocking->ahead;
-    if (ahead && at % NORMA_LANES == 0) {
-        UNROLL
-        for (int k = 0; k < rows; k++) {
-            simd_prefetch(x[k] + at - ahead);
-        }
+    const vec out = step.statistic == NORMA_MOMENTS ? V(fma)(V(sub)(x, center), factor, low) : V(mul)(x, factor);
+    if (step.has_scale && step.has_shift) {
+        return V(fma)(out, V(set1)(rows->scale[k]), V(set1)(rows->shift[k]));
     }
+    return step.has_scale ? V(mul)(out, V(set1)(rows->scale[k])) : step.has_shift ? V(add)(out, V(set1)(rows->shift[k])) : out;
+}
+
+/* `vectors` (a constant) of columns from column `at` of the strip, of the last only `lanes` lanes. */
+INLINE void write_vectors(fiber_step step, const strip *s, const fiber_rows *rows, int64_t at, int vectors, int lanes)
+{
+    vec center[WRITE_VECTORS], factor[WRITE_VECTORS], low[WRITE_VECTORS];
     UNROLL
-    for (int k = 0; k < rows; k++) {
-        const vec in = load_lanes(x[k] + at, lanes);
-        vec out = step.statistic == NORMA_MOMENTS ? V(fma)(V(sub)(in, center), factor, low) : V(mul)(in, factor);
-        if (step.has_scale && step.has_shift) {
-            out = V(fma)(out, scale[k], shift[k]);
-        } else if (step.has_scale) {
-            out = V(mul)(out, scale[k]);
-        } else if (step.has_shift) {
-            out = V(add)(out, shift[k]);
+    for (int v = 0; v < vectors; v++) {
+        center[v] = V(load)(s->a + at + v * NORMA_WIDTH);
+        factor[v] = V(load)(s->b + at + v * NORMA_WIDTH);
+        low[v] = V(load)(s->c + at + v * NORMA_WIDTH);
+    }
+    const real *x = rows->x + at;
+    real *y = rows->y + at;
+    NO_UNROLL
+    for (int64_t k = 0; k < rows->count; k++) {
+        const real *next = x + rows->ahead;
+        OPAQUE(next);
+        UNROLL
+        for (int v = 0; v < vectors; v++) {
+            if (step.fetch && lanes == NORMA_WIDTH && v % NORMA_PARTS == 0) {
+                simd_prefetch(next + v * NORMA_WIDTH);
+            }
+            const vec out = write_one(step, rows, k, load_lanes(x + v * NORMA_WIDTH, lanes), center[v], factor[v], low[v]);
+            if (lanes < NORMA_WIDTH) {
+                V(store_part)(y + v * NORMA_WIDTH, out, lanes);
+            } else if (step.stream) {
+                V(stream)(y + v * NORMA_WIDTH, out);
+            } else {
+                V(store)(y + v * NORMA_WIDTH, out);
+            }
         }
-        if (lanes < NORMA_WIDTH) {
-            V(store_part)(y[k] + at, out, lanes);
-        } else if (step.stream) {
-            V(stream)(y[k] + at, out);
-        } else {
-            V(store)(y[k] + at, out);
-        }
+        x += rows->x_stride;
+        y += rows->y_stride;
     }
 }
 
-/* `rows` (a constant) rows from `row`, of the strip's first columns. */
-INLINE void write_rows(fiber_step step, const strip *s, int64_t columns, int64_t row, int rows)
+/* `count` rows from `row`, of the strip's first columns. */
+INLINE void write_rows(fiber_step step, const strip *s, int64_t columns, int64_t row, int64_t count)
 {
     const norma_fibers_job *job = s->job;
-    const real *x[WRITE_ROWS];
-    real *y[WRITE_ROWS];
-    vec scale[WRITE_ROWS], shift[WRITE_ROWS];
-    UNROLL
-    for (int k = 0; k < rows; k++) {
-        int64_t in_x, in_y;
-        row_offset(job, row + k, &in_x, &in_y);
-        x[k] = (const real *)job->x + in_x + s->first;
-        y[k] = (real *)job->y + in_y + s->first;
-        scale[k] = step.has_scale ? V(set1)(((const real *)job->scale)[row + k]) : V(zero)();
-        shift[k] = step.has_shift ? V(set1)(((const real *)job->shift)[row + k]) : V(zero)();
-    }
+    const norma_axis *inner = &job->axes[job->axes_count - 1];
+    int64_t in_x, in_y;
+    row_offset(job, row, &in_x, &in_y);
+    const fiber_rows rows = {.x = (const real *)job->x + in_x + s->first,
+                             .y = (real *)job->y + in_y + s->first,
+                             .scale = step.has_scale ? (const real *)job->scale + row : NULL,
+                             .shift = step.has_shift ? (const real *)job->shift + row : NULL,
+                             .x_stride = inner->x_stride,
+                             .y_stride = inner->y_stride,
+                             .count = count,
+                             .ahead = s->backwards ? -job->blocking->ahead : job->blocking->ahead};
     int64_t at = 0;
+    for (; at + WRITE_VECTORS * NORMA_WIDTH <= columns; at += WRITE_VECTORS * NORMA_WIDTH) {
+        write_vectors(step, s, &rows, at, WRITE_VECTORS, NORMA_WIDTH);
+    }
+    if (at + WRITE_VECTORS / 2 * NORMA_WIDTH <= columns) {
+        write_vectors(step, s, &rows, at, WRITE_VECTORS / 2, NORMA_WIDTH);
+        at += WRITE_VECTORS / 2 * NORMA_WIDTH;
+    }
+    NO_UNROLL
     for (; at + NORMA_WIDTH <= columns; at += NORMA_WIDTH) {
-        write_vector(step, s, x, y, rows, scale, shift, at, NORMA_WIDTH);
+        write_vectors(step, s, &rows, at, 1, NORMA_WIDTH);
     }
     if (at < columns) {
-        write_vector(step, s, x, y, rows, scale, shift, at, (int)(columns - at));
+        write_vectors(step, s, &rows, at, 1, (int)(columns - at));
     }
 }
 
-/* From the last rows to the first: the last that were read are those that the caches still hold. */
+/* What was just read is written from the last rows to the first: the last that were read are those that the caches still hold.
+ */
 INLINE void write_strip(fiber_step step, const strip *s)
 {
-    const int64_t first = s->job->first_row, rows = s->job->rows;
-    const int64_t whole = first + (rows - first) / WRITE_ROWS * WRITE_ROWS;
-    if (s->job->rest) {
-        write_rows(step, s, s->job->rest, rows, 1);
+    const norma_fibers_job *job = s->job;
+    const int64_t most = s->columns <= WRITE_VECTORS * NORMA_WIDTH ? NARROW_ROWS : WIDE_ROWS;
+    const int64_t extent = job->axes[job->axes_count - 1].extent;
+    if (job->rest) {
+        write_rows(step, s, job->rest, job->rows, 1);
     }
-    for (int64_t row = whole; row < rows; row++) {
-        write_rows(step, s, s->columns, row, 1);
-    }
-    for (int64_t row = whole; row > first; row -= WRITE_ROWS) {
-        write_rows(step, s, s->columns, row - WRITE_ROWS, WRITE_ROWS);
+    int64_t first = job->first_row, last = job->rows;
+    while (first < last) {
+        int64_t count = last - first < most ? last - first : most;
+        if (job->axes_count > 1) { /* a division that one axis need not pay for */
+            const int64_t in_axis = s->backwards ? (last - 1) % extent + 1 : extent - first % extent;
+            count = count < in_axis ? count : in_axis;
+        }
+        write_rows(step, s, s->columns, s->backwards ? last - count : first, count);
+        first += s->backwards ? 0 : count;
+        last -= s->backwards ? count : 0;
     }
 }
 
@@ -103,11 +146,15 @@ INLINE bool can_stream(const norma_fibers_job *job, int64_t first)
 INLINE void write_with(fiber_step step, const strip *s)
 {
     if (can_stream(s->job, s->first)) {
-        step.stream = true;
+        step.stream = step.fetch = true;
         write_strip(step, s);
         simd_fence();
-    } else {
+    } else if (s->job->blocking->ahead) {
         step.stream = false;
+        step.fetch = true;
+        write_strip(step, s);
+    } else {
+        step.stream = step.fetch = false;
         write_strip(step, s);
     }
 }
@@ -189,6 +236,7 @@ INLINE void fibers_normalize(norma_statistic statistic, const norma_fibers_job *
         }
         save_strip(&s);
         finish_strip(&s);
+        s.backwards = true;
         write_columns(statistic, &s);
     }
 }
@@ -213,6 +261,7 @@ INLINE void fibers_apply(norma_statistic statistic, const norma_fibers_job *job,
         set_column(&s, i, &job->columns[i]);
     }
     s.count = job->columns[0].count;
+    s.backwards = false;
     finish_strip(&s);
     write_columns(statistic, &s);
 }

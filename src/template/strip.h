@@ -21,14 +21,16 @@ typedef struct strip {
     int64_t own;                  /* columns */
     int64_t columns;              /* of the matrix: each as often as it is folded */
     double count;                 /* rows of the tensor that mean and m2 tell of */
+    bool backwards;               /* order of writing */
     bool wide;                    /* a column's factor times its scale leaves the type's range */
     double mean[NORMA_STRIP_MAX]; /* from the origin: sums of f64 near it keep their digits */
     double m2[NORMA_STRIP_MAX];
     real origin[NORMA_STRIP_MAX];
-    /* the leaf's moments while it is reduced; center, factor and low of template/write.h's sense when it is written */
-    real a[NORMA_STRIP_MAX];
-    real b[NORMA_STRIP_MAX];
-    real c[NORMA_STRIP_MAX];
+    /* The leaf's moments while it is reduced; center, factor and low of template/write.h's sense when it is written. Aligned,
+     * as a load across cache lines costs two. */
+    _Alignas(64) real a[NORMA_STRIP_MAX];
+    _Alignas(64) real b[NORMA_STRIP_MAX];
+    _Alignas(64) real c[NORMA_STRIP_MAX];
 } strip;
 
 /* Elements of the matrix's row `row` before the strip's first column, in x and y. */

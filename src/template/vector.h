@@ -71,6 +71,8 @@ enum {
 #define NOINLINE static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 8")
 #define NO_UNROLL _Pragma("GCC unroll 1")
+/* Hides where a pointer came from: of sums with it gcc would keep each in a register of its own. */
+#define OPAQUE(pointer) __asm__("" : "+r"(pointer))
 #define RARELY(condition) __builtin_expect(!!(condition), 0)
 
 #if NORMA_DTYPE_IS == NORMA_IS_f32
