@@ -110,6 +110,7 @@ typedef struct norma_fibers_job {
     const norma_axis *axes;
     int axes_count;
     int64_t first_row; /* apply() writes from here on */
+    bool backwards;    /* and begins at the last: the rows that were read last are those that the caches still hold */
     int64_t rows;      /* of the matrix, without the rest: the product of the axes' extents */
     int64_t fold;
     int64_t rest;

@@ -110,8 +110,6 @@ INLINE void write_rows(fiber_step step, const strip *s, int64_t columns, int64_t
     }
 }
 
-/* What was just read is written from the last rows to the first: the last that were read are those that the caches still hold.
- */
 INLINE void write_strip(fiber_step step, const strip *s)
 {
     const norma_fibers_job *job = s->job;
@@ -261,7 +259,7 @@ INLINE void fibers_apply(norma_statistic statistic, const norma_fibers_job *job,
         set_column(&s, i, &job->columns[i]);
     }
     s.count = job->columns[0].count;
-    s.backwards = false;
+    s.backwards = job->backwards;
     finish_strip(&s);
     write_columns(statistic, &s);
 }

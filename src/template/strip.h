@@ -237,15 +237,17 @@ INLINE void set_column(strip *s, int64_t i, const norma_column *column)
     s->m2[i] = column->m2;
 }
 
-/* A column's folds merge in order; the strip's own columns then stand for all. */
-INLINE void merge_folds(strip *s, int64_t rows, int64_t rest)
+/* A column's folds, of `rows` rows and the first `more` of one more, merge in order; the strip's own columns then stand for
+ * all. */
+INLINE void merge_folds(strip *s, int64_t rows, int64_t more)
 {
-    for (int64_t i = 0; i < s->own && s->own < s->columns; i++) {
-        norma_column whole = get_column(s, i, (double)(rows + (i < rest)));
-        for (int64_t at = i + s->own; at < s->columns; at += s->own) {
-            whole = norma_column_merge(whole, get_column(s, at, (double)(rows + (at < rest))));
+    const int64_t folds = s->columns / s->own;
+    for (int64_t k = 1; k < folds; k++) {
+        const double before = (double)(k * rows + (k < more ? k : more)), count = (double)(rows + (k < more));
+        for (int64_t i = 0; i < s->own; i++) { /* the inner loop: merges of one column wait for each other */
+            const norma_column whole = norma_column_merge(get_column(s, i, before), get_column(s, k * s->own + i, count));
+            set_column(s, i, &whole);
         }
-        set_column(s, i, &whole);
     }
 }
 
@@ -263,7 +265,7 @@ INLINE void reduce_segment(strip *s, int64_t first, int64_t last)
         merge_leaf(s, rest, last - first, 1);
     }
     keep_in_range(s, first, last, rest);
-    merge_folds(s, last - first, rest);
+    merge_folds(s, last - first, rest / s->own);
     s->count = (double)((last - first) * (s->columns / s->own) + rest / s->own);
 }
 
