@@ -14,8 +14,8 @@ static norma_status check_enumerators(const norma_desc *desc)
     if (desc->dtype != NORMA_F32 && desc->dtype != NORMA_F64) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.dtype: expected NORMA_F32 or NORMA_F64, got %d", (int)desc->dtype);
     }
-    if (desc->layout != NORMA_NCHW && desc->layout != NORMA_NHWC) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.layout: expected NORMA_NCHW or NORMA_NHWC, got %d", (int)desc->layout);
+    if (desc->layout < NORMA_NCHW || desc->layout > NORMA_NCHW16C) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.layout: expected a norma_layout, got %d", (int)desc->layout);
     }
     if (desc->epsilon_mode < NORMA_EPSILON_INSIDE || desc->epsilon_mode > NORMA_EPSILON_NONE) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.epsilon_mode: expected a norma_epsilon_mode, got %d",
@@ -32,9 +32,13 @@ static norma_status check_enumerators(const norma_desc *desc)
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.statistics: expected a norma_statistics_source, got %d",
                           (int)desc->statistics);
     }
-    if (desc->statistics == NORMA_STATISTICS_GIVEN && desc->op != NORMA_BATCH_NORM) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.statistics: only batch_norm takes given ones, not %s",
+    if (desc->statistics == NORMA_STATISTICS_GIVEN && desc->op != NORMA_BATCH_NORM && desc->op != NORMA_INSTANCE_NORM) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.statistics: only batch_norm and instance_norm take given ones, not %s",
                           norma_op_name(desc->op));
+    }
+    if (desc->affine_of_groups != 0 && (desc->affine_of_groups != 1 || desc->op != NORMA_GROUP_NORM)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.affine_of_groups: expected 0, or 1 for group_norm, got %d",
+                          desc->affine_of_groups);
     }
     if (desc->momentum_mode < NORMA_MOMENTUM_OF_BATCH || desc->momentum_mode > NORMA_MOMENTUM_CUMULATIVE) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.momentum_mode: expected a norma_momentum_mode, got %d",
@@ -92,6 +96,15 @@ static norma_status check_image(const norma_desc *desc)
                           desc->layout == NORMA_NHWC ? "(n, spatial, c)" : "(n, c, spatial)", (unsigned)desc->axes, desc->rank);
     }
     const int64_t channels = desc->shape[norma_channel_axis(desc)];
+    const int64_t block = norma_channel_block(desc);
+    if (block > 1 && desc->op == NORMA_CHANNEL_NORM) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.layout: channel_norm takes NORMA_NCHW or NORMA_NHWC, got %d",
+                          (int)desc->layout);
+    }
+    if (channels % block != 0) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.shape[1]: expected a multiple of the layout's %lld channels, got %lld",
+                          (long long)block, (long long)channels);
+    }
     if (desc->op == NORMA_GROUP_NORM && (desc->groups < 1 || channels % desc->groups != 0)) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.groups: expected a divisor of the %lld channels, got %lld",
                           (long long)channels, (long long)desc->groups);

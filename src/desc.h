@@ -7,6 +7,12 @@
 /* NORMA_SUCCESS, or a sentence that names the field. */
 norma_status norma_desc_check(const norma_desc *desc);
 
+/* How many channels the layout keeps together, innermost; 1: none. */
+static inline int64_t norma_channel_block(const norma_desc *desc)
+{
+    return desc->layout == NORMA_NCHW16C ? 16 : desc->layout == NORMA_NCHW8C ? 8 : 1;
+}
+
 /* The channel axis of (n, c, spatial) and of (n, spatial, c). */
 static inline int norma_channel_axis(const norma_desc *desc)
 {

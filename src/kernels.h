@@ -100,8 +100,9 @@ typedef struct norma_fibers_job {
     void *y;
     const void *scale; /* one per row of the matrix (see channels), or NULL */
     const void *shift;
-    int64_t channels; /* not 0: scale and shift go by column, column i taking element (channel + i) mod channels */
-    int64_t channel;
+    bool channels; /* scale and shift go by column, column i taking element (column + i) / per_channel */
+    int64_t column;
+    int64_t per_channel;
     int64_t group; /* neighbouring columns that make one reduced set; a range begins and ends with a group */
     void *mean;    /* one per reduced set, or NULL */
     void *saved;

@@ -15,20 +15,31 @@ typedef struct expanded_shape {
 
 static expanded_shape expand_shape(const norma_desc *desc)
 {
+    const bool image = desc->op == NORMA_BATCH_NORM || desc->op == NORMA_INSTANCE_NORM || desc->op == NORMA_GROUP_NORM;
     expanded_shape e = {.rank = desc->rank, .axes = desc->axes};
     memcpy(e.shape, desc->shape, sizeof desc->shape);
-    if (desc->statistics == NORMA_STATISTICS_GIVEN && desc->layout == NORMA_NCHW && desc->shape[2] > 1) {
+    if (!image) {
+        return e;
+    }
+    const bool given = desc->statistics == NORMA_STATISTICS_GIVEN, group = desc->op == NORMA_GROUP_NORM;
+    const int axis = norma_channel_axis(desc);
+    const int64_t n = desc->shape[0], c = desc->shape[axis], spatial = desc->shape[3 - axis];
+    const int64_t block = norma_channel_block(desc);
+    if (given && desc->layout == NORMA_NCHW && spatial > 1) {
         e.axes = 4; /* nothing is reduced: planes in memory order */
-    } else if (desc->op == NORMA_INSTANCE_NORM && desc->shape[3 - norma_channel_axis(desc)] == 1) {
-        const expanded_shape columns = {3, {desc->shape[0], 1, desc->shape[norma_channel_axis(desc)]}, 2, true};
-        return columns;
-    } else if (desc->op == NORMA_GROUP_NORM && desc->layout == NORMA_NHWC && desc->shape[1] > 1) {
+    } else if (desc->op == NORMA_INSTANCE_NORM && !given && spatial == 1) {
+        const expanded_shape columns = {3, {n, 1, c}, 2, true};
+        e = columns;
+    } else if (group && (desc->layout == NORMA_NCHW || spatial == 1)) {
+        const expanded_shape groups = {4, {n, desc->groups, c / desc->groups, spatial}, 12, false};
+        e = groups;
+    } else if (block > 1) {
+        const expanded_shape blocks = {4, {n, c / block, spatial, block}, desc->op == NORMA_BATCH_NORM || given ? 5 : 4, false};
+        e = blocks;
+    } else if (group) {
         e.axes = 2; /* each channel by itself; a group's columns then merge */
-    } else if (desc->op == NORMA_GROUP_NORM) {
-        const int c = norma_channel_axis(desc);
-        const expanded_shape groups = {
-            4, {desc->shape[0], desc->groups, desc->shape[c] / desc->groups, desc->shape[3 - c]}, 12, false};
-        return groups;
+    } else if (given) {
+        e.axes = 3 & ~(uint32_t)(axis == 1 ? 2 : 0);
     }
     return e;
 }
@@ -110,14 +121,26 @@ static void set_geometry(norma_problem *problem, const norma_desc *desc)
 static void set_channels(norma_problem *problem, const norma_desc *desc)
 {
     problem->group = 1;
+    problem->instances = 1;
+    problem->width = problem->length;
     if (desc->op != NORMA_BATCH_NORM && desc->op != NORMA_INSTANCE_NORM && desc->op != NORMA_GROUP_NORM) {
         return;
     }
     const int64_t channels = desc->shape[norma_channel_axis(desc)];
     problem->channels = channels;
-    problem->per_channel = desc->layout == NORMA_NHWC ? 1 : desc->shape[2];
-    if (problem->geometry == NORMA_FIBERS && desc->op == NORMA_GROUP_NORM) {
-        problem->group = channels / desc->groups;
+    problem->width = channels;
+    if (problem->geometry == NORMA_FIBERS) {
+        problem->per_channel = 1;
+        problem->group = desc->op == NORMA_GROUP_NORM ? channels / desc->groups : 1;
+    } else {
+        problem->per_channel = desc->layout == NORMA_NCHW ? desc->shape[2] : 1;
+    }
+    if (desc->affine_of_groups) {
+        problem->channels = desc->groups;
+        problem->per_channel *= channels / desc->groups;
+    }
+    if (desc->op == NORMA_INSTANCE_NORM && desc->statistics == NORMA_STATISTICS_OF_BATCH) {
+        problem->instances = desc->shape[0];
     }
 }
 
@@ -140,7 +163,7 @@ static void set_normalizer(norma_problem *problem, const norma_desc *desc)
     problem->takes_shift = problem->takes_scale && moments;
     problem->takes_mean = moments && desc->statistics == NORMA_STATISTICS_OF_BATCH;
     problem->given = desc->statistics == NORMA_STATISTICS_GIVEN;
-    problem->updates = desc->op == NORMA_BATCH_NORM && !problem->given;
+    problem->updates = (desc->op == NORMA_BATCH_NORM || desc->op == NORMA_INSTANCE_NORM) && !problem->given;
     norma_normalizer *normalizer = &problem->normalizer;
     normalizer->statistic = moments ? NORMA_MOMENTS : NORMA_SQUARES;
     if (desc->op == NORMA_LP_NORM && desc->p == 1) {

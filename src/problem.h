@@ -25,7 +25,9 @@ typedef struct norma_problem {
     bool given;                      /* statistics come with the run */
     bool updates;                    /* a run may update running statistics */
     int64_t channels;                /* scale and shift go by channel, this many; 0: along a run, or along the rows of fibers */
-    int64_t per_channel;             /* rows, planes: elements of a run that share a channel */
+    int64_t per_channel;             /* elements of a run, or columns, that share one of these channels */
+    int64_t instances;               /* reduced sets of a channel, whose averages go into running statistics */
+    int64_t width;                   /* fibers: columns of an item, in one matrix or, where channels are blocked, in several */
     int64_t group;                   /* fibers: neighbouring columns that make one reduced set */
     int64_t fold;                    /* fibers: rows of the tensor that make one of the matrix, see norma_fibers_job */
     int64_t rest;                    /* elements left over */

@@ -56,11 +56,8 @@ norma_partial norma_running_given(const norma_plan *plan, const norma_args *args
     return given;
 }
 
-void norma_running_update(const norma_plan *plan, const norma_args *args, int64_t channel, const norma_partial *partial)
+void norma_running_take(const norma_plan *plan, const norma_args *args, int64_t channel, const norma_running_sums *sums)
 {
-    if (!args->running_mean) {
-        return;
-    }
     const norma_desc *desc = &plan->desc;
     double share = desc->momentum; /* of this batch */
     if (desc->momentum_mode == NORMA_MOMENTUM_OF_RUNNING) {
@@ -69,12 +66,13 @@ void norma_running_update(const norma_plan *plan, const norma_args *args, int64_
         share = 1 / ((double)*args->updates + 1);
     }
     const norma_dtype dtype = plan->problem.dtype;
-    const double variance = partial->m2 / (desc->running_unbiased ? partial->count - 1 : partial->count);
+    const double instances = (double)plan->problem.instances;
     /* With a share of 1 what was there before does not count, be it NaN. */
     const double mean_before = share == 1 ? 0 : norma_dtype_get(dtype, args->running_mean, channel);
     const double variance_before = share == 1 ? 0 : norma_dtype_get(dtype, args->running_variance, channel);
-    norma_dtype_set(dtype, args->running_mean, channel, (1 - share) * mean_before + share * partial->mean);
-    norma_dtype_set(dtype, args->running_variance, channel, (1 - share) * variance_before + share * variance);
+    norma_dtype_set(dtype, args->running_mean, channel, (1 - share) * mean_before + share * (sums->mean / instances));
+    norma_dtype_set(dtype, args->running_variance, channel,
+                    (1 - share) * variance_before + share * (sums->variance / instances));
 }
 
 void norma_running_count(const norma_args *args)

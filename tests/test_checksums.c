@@ -106,7 +106,7 @@ static norma_desc describe(const char *name, int64_t length, norma_dtype dtype)
     if (strstr(name, "channel_norm")) {
         return norma_channel_norm_desc(2, length, 19, NORMA_NCHW, dtype);
     }
-    const norma_layout layout = strstr(name, "nhwc") ? NORMA_NHWC : NORMA_NCHW;
+    const norma_layout layout = strstr(name, "nhwc") ? NORMA_NHWC : strstr(name, "nchw8c") ? NORMA_NCHW8C : NORMA_NCHW;
     if (strstr(name, "batch_norm")) {
         return norma_batch_norm_desc(2, 3, length, layout, dtype);
     }
@@ -114,7 +114,7 @@ static norma_desc describe(const char *name, int64_t length, norma_dtype dtype)
         return norma_instance_norm_desc(2, 3, length, layout, dtype);
     }
     if (strstr(name, "group_norm")) {
-        return norma_group_norm_desc(2, 20, length, 4, layout, dtype);
+        return norma_group_norm_desc(2, layout == NORMA_NCHW8C ? 24 : 20, length, 4, layout, dtype);
     }
     if (strstr(name, "mvn")) {
         return norma_mvn_desc(3, planes, 2, outer_and_inner, dtype);

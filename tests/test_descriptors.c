@@ -103,7 +103,7 @@ static void enumerators_one_past_the_last(void **state)
     desc.saved = (norma_saved)(NORMA_SAVE_VARIANCE + 1);
     refuse(desc, "desc.saved");
     desc = norma_channel_norm_desc(2, 3, 4, NORMA_NHWC, NORMA_F32);
-    desc.layout = (norma_layout)(NORMA_NHWC + 1);
+    desc.layout = (norma_layout)(NORMA_NCHW16C + 1);
     refuse(desc, "desc.layout");
     desc = norma_batch_norm_desc(2, 3, 4, NORMA_NHWC, NORMA_F32);
     desc.statistics = (norma_statistics_source)(NORMA_STATISTICS_GIVEN + 1);
@@ -148,12 +148,33 @@ static void images_are_dense(void **state)
     refuse(desc, "desc.y_row_stride");
 }
 
-static void given_statistics_are_for_batch_norm(void **state)
+static void given_statistics_are_for_batch_and_instance_norm(void **state)
 {
     (void)state;
-    norma_desc desc = norma_instance_norm_desc(2, 12, 4, NORMA_NCHW, NORMA_F32);
+    norma_desc desc = norma_group_norm_desc(2, 12, 4, 3, NORMA_NCHW, NORMA_F32);
     desc.statistics = NORMA_STATISTICS_GIVEN;
     refuse(desc, "desc.statistics");
+}
+
+static void blocks_of_channels(void **state)
+{
+    (void)state;
+    refuse(norma_batch_norm_desc(2, 12, 4, NORMA_NCHW8C, NORMA_F32), "desc.shape[1]: expected a multiple of the layout's 8");
+    refuse(norma_instance_norm_desc(2, 24, 4, NORMA_NCHW16C, NORMA_F32), "desc.shape[1]");
+    refuse(norma_group_norm_desc(2, 1, 4, 1, NORMA_NCHW16C, NORMA_F64), "desc.shape[1]");
+    refuse(norma_channel_norm_desc(2, 32, 4, NORMA_NCHW16C, NORMA_F32), "desc.layout: channel_norm");
+    refuse(norma_group_norm_desc(2, 16, 4, 3, NORMA_NCHW16C, NORMA_F32), "desc.groups");
+}
+
+static void affine_of_groups_is_for_group_norm(void **state)
+{
+    (void)state;
+    norma_desc desc = norma_batch_norm_desc(2, 12, 4, NORMA_NCHW, NORMA_F32);
+    desc.affine_of_groups = 1;
+    refuse(desc, "desc.affine_of_groups");
+    desc = norma_group_norm_desc(2, 12, 4, 3, NORMA_NCHW, NORMA_F32);
+    desc.affine_of_groups = 2;
+    refuse(desc, "desc.affine_of_groups");
 }
 
 static void p_other_than_1_and_2(void **state)
@@ -390,7 +411,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(momentum_out_of_range),
         cmocka_unit_test(groups_that_do_not_divide),
         cmocka_unit_test(images_are_dense),
-        cmocka_unit_test(given_statistics_are_for_batch_norm),
+        cmocka_unit_test(given_statistics_are_for_batch_and_instance_norm),
+        cmocka_unit_test(blocks_of_channels),
+        cmocka_unit_test(affine_of_groups_is_for_group_norm),
         cmocka_unit_test(p_other_than_1_and_2),
         cmocka_unit_test(epsilon_negative_or_nan),
         cmocka_unit_test(rank_out_of_range),

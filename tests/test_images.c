@@ -12,10 +12,17 @@ static const trial_spot plain_spot = {GUARD_END, 0, false};
 
 /* (n, c, spatial, groups): sizes around a vector, a strip, a leaf; one of each; no round number. */
 static const int64_t shapes[][4] = {
-    {1, 1, 1, 1},     {1, 3, 1, 3},    {2, 1, 5, 1},    {3, 4, 1, 2},     {2, 3, 49, 1},    {2, 60, 49, 4},
-    {1, 64, 256, 32}, {3, 17, 33, 17}, {2, 6, 8193, 2}, {5, 30, 77, 15},  {1, 520, 9, 1},   {2, 1100, 3, 2},
-    {4, 16, 700, 1},  {70, 3, 65, 3},  {2, 513, 20, 9}, {1, 8, 20000, 1}, {600, 20, 1, 10}, {2, 48, 530, 6},
+    {1, 1, 1, 1},    {1, 3, 1, 3},     {2, 1, 5, 1},     {3, 4, 1, 2},    {2, 3, 49, 1},   {2, 60, 49, 4},   {1, 64, 256, 32},
+    {3, 17, 33, 17}, {2, 6, 8193, 2},  {5, 30, 77, 15},  {1, 520, 9, 1},  {2, 1100, 3, 2}, {4, 16, 700, 1},  {70, 3, 65, 3},
+    {2, 513, 20, 9}, {1, 8, 20000, 1}, {600, 20, 1, 10}, {2, 48, 530, 6}, {2, 48, 40, 4},  {1, 320, 30, 32}, {3, 16, 1, 4},
 };
+static const norma_layout layouts[] = {NORMA_NCHW, NORMA_NHWC, NORMA_NCHW8C, NORMA_NCHW16C};
+
+/* Whether the layout takes so many channels. */
+static bool layout_takes(norma_layout layout, int64_t channels)
+{
+    return channels % (layout == NORMA_NCHW16C ? 16 : layout == NORMA_NCHW8C ? 8 : 1) == 0;
+}
 
 static norma_desc desc_of(norma_op op, const int64_t *s, norma_layout layout, norma_dtype dtype)
 {
@@ -33,16 +40,21 @@ static void check_desc(norma_desc desc, double offset)
     }
 }
 
-static void sweep(norma_op op, bool given, double offset)
+static void sweep(norma_op op, bool given, bool affine_of_groups)
 {
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
-        for (int k = 0; k < 4; k++) {
-            const norma_layout layout = k & 1 ? NORMA_NHWC : NORMA_NCHW;
-            norma_desc desc = desc_of(op, shapes[i], layout, k & 2 ? NORMA_F64 : NORMA_F32);
+        for (size_t k = 0; k < 2 * COUNT_OF(layouts); k++) {
+            const norma_layout layout = layouts[k / 2];
+            if (!layout_takes(layout, shapes[i][1])) {
+                continue;
+            }
+            norma_desc desc = desc_of(op, shapes[i], layout, k % 2 ? NORMA_F64 : NORMA_F32);
             desc.statistics = given ? NORMA_STATISTICS_GIVEN : NORMA_STATISTICS_OF_BATCH;
-            suite_case("n %lld, c %lld, spatial %lld, groups %lld, %s, %s", (long long)shapes[i][0], (long long)shapes[i][1],
-                       (long long)shapes[i][2], (long long)shapes[i][3], k & 1 ? "NHWC" : "NCHW", k & 2 ? "f64" : "f32");
-            check_desc(desc, offset);
+            desc.affine_of_groups = affine_of_groups;
+            suite_case("n %lld, c %lld, spatial %lld, groups %lld, layout %d, %s", (long long)shapes[i][0],
+                       (long long)shapes[i][1], (long long)shapes[i][2], (long long)shapes[i][3], (int)layout,
+                       k % 2 ? "f64" : "f32");
+            check_desc(desc, 0.5);
         }
     }
 }
@@ -50,38 +62,50 @@ static void sweep(norma_op op, bool given, double offset)
 static void batch_norm_of_every_shape(void **state)
 {
     (void)state;
-    sweep(NORMA_BATCH_NORM, false, 0.5);
+    sweep(NORMA_BATCH_NORM, false, false);
 }
 
 static void batch_norm_with_given_statistics(void **state)
 {
     (void)state;
-    sweep(NORMA_BATCH_NORM, true, 0.5);
+    sweep(NORMA_BATCH_NORM, true, false);
+}
+
+static void instance_norm_with_given_statistics(void **state)
+{
+    (void)state;
+    sweep(NORMA_INSTANCE_NORM, true, false);
 }
 
 static void instance_norm_of_every_shape(void **state)
 {
     (void)state;
-    sweep(NORMA_INSTANCE_NORM, false, 0.5);
+    sweep(NORMA_INSTANCE_NORM, false, false);
 }
 
 static void group_norm_of_every_shape(void **state)
 {
     (void)state;
-    sweep(NORMA_GROUP_NORM, false, 0.5);
+    sweep(NORMA_GROUP_NORM, false, false);
+}
+
+static void group_norm_with_affine_of_groups(void **state)
+{
+    (void)state;
+    sweep(NORMA_GROUP_NORM, false, true);
 }
 
 static void accuracy_at_offsets(void **state)
 {
     (void)state;
     static const double offsets[] = {0, 1e2, 1e4, 1e6};
-    static const int64_t images[][4] = {{2, 12, 3000, 4}, {1, 40, 1024, 5}};
+    static const int64_t images[][4] = {{2, 16, 3000, 4}, {1, 40, 1024, 5}};
     for (size_t i = 0; i < COUNT_OF(offsets) * COUNT_OF(images); i++) {
-        for (int k = 0; k < 6; k++) {
-            const norma_op op = k / 2 == 0 ? NORMA_BATCH_NORM : k / 2 == 1 ? NORMA_INSTANCE_NORM : NORMA_GROUP_NORM;
-            const norma_desc desc = desc_of(op, images[i % COUNT_OF(images)], k % 2 ? NORMA_NHWC : NORMA_NCHW, NORMA_F32);
+        for (int k = 0; k < 9; k++) {
+            const norma_op op = k / 3 == 0 ? NORMA_BATCH_NORM : k / 3 == 1 ? NORMA_INSTANCE_NORM : NORMA_GROUP_NORM;
+            const norma_desc desc = desc_of(op, images[i % COUNT_OF(images)], layouts[k % 3], NORMA_F32);
             trial *t = trial_of(desc, false, false, offsets[i / COUNT_OF(images)], 1);
-            suite_case("%s, layout %d, offset %g", norma_op_name(op), k % 2, offsets[i / COUNT_OF(images)]);
+            suite_case("%s, layout %d, offset %g", norma_op_name(op), k % 3, offsets[i / COUNT_OF(images)]);
             isa_check_each(t);
             trial_destroy(t);
         }
@@ -271,11 +295,13 @@ static void known_uniform(void **state)
     }
 }
 
-/* One way of keeping running statistics, after two batches in both layouts. */
-static void check_running(norma_momentum_mode mode, double momentum, int unbiased, norma_layout layout, int threads)
+/* One way of keeping running statistics, after two batches. */
+static void check_running(norma_op op, norma_momentum_mode mode, double momentum, int unbiased, norma_layout layout,
+                          int threads)
 {
-    enum { N = 3, C = 21, S = 40 };
-    norma_desc desc = norma_batch_norm_desc(N, C, S, layout, NORMA_F32);
+    enum { N = 3, C = 48, S = 40 };
+    const int64_t shape[] = {N, C, S, 1};
+    norma_desc desc = desc_of(op, shape, layout, NORMA_F32);
     desc.momentum_mode = mode;
     desc.momentum = momentum;
     desc.running_unbiased = unbiased;
@@ -303,8 +329,13 @@ static void check_running(norma_momentum_mode mode, double momentum, int unbiase
                              : mode == NORMA_MOMENTUM_OF_RUNNING ? 1 - momentum
                                                                  : 1.0 / (batch + 1);
         for (int c = 0; c < C; c++) {
-            const double v = t->want->v[c] * (unbiased ? (double)(N * S) / (N * S - 1) : 1);
-            want_mean[c] += share * (t->want->mean[c] - want_mean[c]);
+            double m = 0, v = 0; /* averages over the channel's sets */
+            const int sets = op == NORMA_BATCH_NORM ? 1 : N, count = N * S / sets;
+            for (int set = 0; set < sets; set++) {
+                m += t->want->mean[set * C + c] / sets;
+                v += t->want->v[set * C + c] * (unbiased ? (double)count / (count - 1) : 1) / sets;
+            }
+            want_mean[c] += share * (m - want_mean[c]);
             want_variance[c] += share * (v - want_variance[c]);
             check(fabs(mean[c] - want_mean[c]) <= 1e-6 * (1 + fabs(want_mean[c])));
             check(fabs(variance[c] - want_variance[c]) <= 1e-6 * (1 + want_variance[c]));
@@ -319,9 +350,9 @@ static void check_running(norma_momentum_mode mode, double momentum, int unbiase
 static void running_statistics(void **state)
 {
     (void)state;
-    for (int k = 0; k < 12; k++) {
-        const norma_layout layout = k & 1 ? NORMA_NHWC : NORMA_NCHW;
-        check_running((norma_momentum_mode)(1 + k / 4), k / 4 == 1 ? 0.9 : 0.1, k / 2 % 2, layout, 1 + k % 3);
+    for (int k = 0; k < 48; k++) {
+        const norma_op op = k & 1 ? NORMA_INSTANCE_NORM : NORMA_BATCH_NORM;
+        check_running(op, (norma_momentum_mode)(1 + k / 16), k / 16 == 1 ? 0.9 : 0.1, k / 8 % 2, layouts[k / 2 % 4], 1 + k % 3);
     }
 }
 
@@ -356,8 +387,12 @@ static void running_statistics_refused(void **state)
     check_refused(norma_run(plan, &args), NORMA_INVALID_ARGUMENT, "overlaps");
     norma_plan_destroy(plan);
 
-    desc = norma_instance_norm_desc(2, 2, 1, NORMA_NCHW, NORMA_F32);
     args.running_variance = variance;
+    desc = norma_instance_norm_desc(2, 2, 1, NORMA_NCHW, NORMA_F32);
+    check_success(norma_plan_create(&plan, NULL, &desc));
+    check_refused(norma_run(plan, &args), NORMA_INVALID_ARGUMENT, "args.running_variance: one element per channel");
+    norma_plan_destroy(plan);
+    desc = norma_group_norm_desc(2, 2, 1, 2, NORMA_NCHW, NORMA_F32);
     check_success(norma_plan_create(&plan, NULL, &desc));
     check_refused(norma_run(plan, &args), NORMA_INVALID_ARGUMENT, "args.running_mean");
     norma_plan_destroy(plan);
@@ -423,7 +458,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(batch_norm_of_every_shape),
         cmocka_unit_test(batch_norm_with_given_statistics),
         cmocka_unit_test(instance_norm_of_every_shape),
+        cmocka_unit_test(instance_norm_with_given_statistics),
         cmocka_unit_test(group_norm_of_every_shape),
+        cmocka_unit_test(group_norm_with_affine_of_groups),
         cmocka_unit_test(accuracy_at_offsets),
         cmocka_unit_test(constant_channels),
         cmocka_unit_test(one_group_is_layer_norm_over_channels_and_space),

@@ -74,7 +74,7 @@ bool run_build_lp_norm(const run_options *options, const npy_array *input, norma
 typedef struct run_image {
     int64_t n, c, spatial;
     norma_layout layout;
-    int channel_axis; /* of the input's array */
+    uint32_t channel_axes; /* of the input's array: two where channels are blocked */
 } run_image;
 
 static bool build_image(const char *op, const run_options *options, const npy_array *input, run_image *image,
@@ -84,14 +84,22 @@ static bool build_image(const char *op, const run_options *options, const npy_ar
         return fail(failure, EXIT_USER, "%s takes an input of 2 or more dimensions, but its shape is %s", op,
                     npy_describe_shape(input->rank, input->shape).text);
     }
-    const bool is_nhwc = options->value[OPTION_LAYOUT] == NORMA_NHWC;
-    image->layout = is_nhwc ? NORMA_NHWC : NORMA_NCHW;
-    image->channel_axis = is_nhwc ? input->rank - 1 : 1;
+    image->layout = options->text[OPTION_LAYOUT] ? (norma_layout)options->value[OPTION_LAYOUT] : NORMA_NCHW;
+    const int last = input->rank - 1;
+    const int64_t block = image->layout == NORMA_NCHW16C ? 16 : image->layout == NORMA_NCHW8C ? 8 : 1;
+    if (block > 1 && (input->rank < 3 || input->shape[last] != block)) {
+        return fail(failure, EXIT_USER,
+                    "--layout %s takes an input of shape (batch, channels / %d, ..., %d), but its shape is %s",
+                    options->text[OPTION_LAYOUT], (int)block, (int)block, npy_describe_shape(input->rank, input->shape).text);
+    }
+    image->channel_axes = image->layout == NORMA_NHWC ? (uint32_t)1 << last : 2;
+    if (block > 1) {
+        image->channel_axes |= (uint32_t)1 << last;
+    }
     image->n = input->shape[0];
-    image->c = input->shape[image->channel_axis];
-    image->spatial = 1;
+    image->c = image->spatial = 1;
     for (int k = 1; k < input->rank; k++) {
-        image->spatial *= k == image->channel_axis ? 1 : input->shape[k];
+        *(image->channel_axes >> k & 1 ? &image->c : &image->spatial) *= input->shape[k];
     }
     problem->param_rank = 1;
     problem->param_shape[0] = image->c;
@@ -101,7 +109,7 @@ static bool build_image(const char *op, const run_options *options, const npy_ar
 /* All axes of the input but the first and the channels'. */
 static uint32_t spatial_axes(const npy_array *input, const run_image *image)
 {
-    return (((uint32_t)1 << input->rank) - 1) & ~((uint32_t)1 << image->channel_axis) & ~(uint32_t)1;
+    return (((uint32_t)1 << input->rank) - 1) & ~image->channel_axes & ~(uint32_t)1;
 }
 
 bool run_build_channel_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
@@ -112,7 +120,38 @@ bool run_build_channel_norm(const run_options *options, const npy_array *input, 
         return false;
     }
     problem->desc = norma_channel_norm_desc(image.n, image.c, image.spatial, image.layout, dtype);
-    problem->reduced = (uint32_t)1 << image.channel_axis;
+    problem->reduced = image.channel_axes;
+    return true;
+}
+
+/* Statistics that are given or kept; `own`: those of the input unless others are given. */
+static bool build_running(const char *op, bool own, const run_options *options, norma_desc *desc, tool_failure *failure)
+{
+    const bool has_mean = options->text[OPTION_MEAN];
+    const bool train = options->text[OPTION_TRAIN] || (own && !has_mean);
+    const bool updates = options->text[OPTION_RUNNING_MEAN_OUT];
+    if (!has_mean != !options->text[OPTION_VARIANCE] || (!train && !has_mean)) {
+        return fail(failure, EXIT_USER, "%s needs --mean FILE and --variance FILE%s", op,
+                    train || own ? " together" : ", or --train");
+    }
+    if (updates != (options->text[OPTION_RUNNING_VARIANCE_OUT] != NULL) || updates != (train && has_mean)) {
+        return fail(failure, EXIT_USER,
+                    "--running-mean-out and --running-variance-out go together with --train, --mean and --variance");
+    }
+    if (!updates &&
+        (options->text[OPTION_MOMENTUM] || options->text[OPTION_MOMENTUM_MODE] || options->text[OPTION_RUNNING_VARIANCE])) {
+        return fail(failure, EXIT_USER, "--momentum, --momentum-mode and --running-variance go with --running-mean-out");
+    }
+    if (!train && (options->text[OPTION_SAVE_MEAN] || options->text[OPTION_SAVE_RSTD] || options->text[OPTION_SAVE_VARIANCE])) {
+        return fail(failure, EXIT_USER, "without --train %s computes no statistics to save", op);
+    }
+    desc->statistics = train ? NORMA_STATISTICS_OF_BATCH : NORMA_STATISTICS_GIVEN;
+    desc->momentum_mode = NORMA_MOMENTUM_OF_RUNNING;
+    desc->momentum = options->text[OPTION_MOMENTUM] ? options->momentum : 0.9;
+    if (options->text[OPTION_MOMENTUM_MODE]) {
+        desc->momentum_mode = (norma_momentum_mode)options->value[OPTION_MOMENTUM_MODE];
+    }
+    desc->running_unbiased = options->value[OPTION_RUNNING_VARIANCE];
     return true;
 }
 
@@ -123,34 +162,9 @@ bool run_build_batch_norm(const run_options *options, const npy_array *input, no
     if (!build_image("batch_norm", options, input, &image, problem, failure)) {
         return false;
     }
-    const bool train = options->text[OPTION_TRAIN], has_mean = options->text[OPTION_MEAN];
-    const bool updates = options->text[OPTION_RUNNING_MEAN_OUT];
-    if (!has_mean != !options->text[OPTION_VARIANCE] || (!train && !has_mean)) {
-        return fail(failure, EXIT_USER, "batch_norm needs --mean FILE and --variance FILE%s",
-                    train ? " together" : ", or --train");
-    }
-    if (updates != (options->text[OPTION_RUNNING_VARIANCE_OUT] != NULL) || updates != (train && has_mean)) {
-        return fail(failure, EXIT_USER,
-                    "--running-mean-out and --running-variance-out go together with --train, --mean and --variance");
-    }
-    if (!updates &&
-        (options->text[OPTION_MOMENTUM] || options->text[OPTION_MOMENTUM_MODE] || options->text[OPTION_RUNNING_VARIANCE])) {
-        return fail(failure, EXIT_USER, "--momentum, --momentum-mode and --running-variance go with --running-mean-out");
-    }
     problem->desc = norma_batch_norm_desc(image.n, image.c, image.spatial, image.layout, dtype);
-    norma_desc *desc = &problem->desc;
-    desc->statistics = train ? NORMA_STATISTICS_OF_BATCH : NORMA_STATISTICS_GIVEN;
-    desc->momentum_mode = NORMA_MOMENTUM_OF_RUNNING;
-    desc->momentum = options->text[OPTION_MOMENTUM] ? options->momentum : 0.9;
-    if (options->text[OPTION_MOMENTUM_MODE]) {
-        desc->momentum_mode = (norma_momentum_mode)options->value[OPTION_MOMENTUM_MODE];
-    }
-    desc->running_unbiased = options->value[OPTION_RUNNING_VARIANCE];
     problem->reduced = spatial_axes(input, &image) | 1;
-    if (!train && (options->text[OPTION_SAVE_MEAN] || options->text[OPTION_SAVE_RSTD] || options->text[OPTION_SAVE_VARIANCE])) {
-        return fail(failure, EXIT_USER, "without --train batch_norm computes no statistics to save");
-    }
-    return true;
+    return build_running("batch_norm", false, options, &problem->desc, failure);
 }
 
 bool run_build_instance_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
@@ -162,7 +176,7 @@ bool run_build_instance_norm(const run_options *options, const npy_array *input,
     }
     problem->desc = norma_instance_norm_desc(image.n, image.c, image.spatial, image.layout, dtype);
     problem->reduced = spatial_axes(input, &image);
-    return true;
+    return build_running("instance_norm", true, options, &problem->desc, failure);
 }
 
 bool run_build_group_norm(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
@@ -179,7 +193,9 @@ bool run_build_group_norm(const run_options *options, const npy_array *input, no
                     options->text[OPTION_GROUPS] ? options->text[OPTION_GROUPS] : "");
     }
     problem->desc = norma_group_norm_desc(image.n, image.c, image.spatial, groups, image.layout, dtype);
-    problem->reduced = spatial_axes(input, &image) | (uint32_t)1 << image.channel_axis;
+    problem->reduced = spatial_axes(input, &image) | image.channel_axes;
+    problem->desc.affine_of_groups = options->value[OPTION_AFFINE];
+    problem->param_shape[0] = options->value[OPTION_AFFINE] ? groups : image.c;
     problem->saved_rank = 2;
     problem->saved_shape[0] = image.n;
     problem->saved_shape[1] = groups;

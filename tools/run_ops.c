@@ -9,6 +9,10 @@
 #define EPSILON_OPTIONS (OPTION_BIT(OPTION_EPSILON) | OPTION_BIT(OPTION_EPSILON_MODE))
 #define AFFINE_OPTIONS (OPTION_BIT(OPTION_SCALE) | OPTION_BIT(OPTION_BIAS))
 #define SAVE_OPTIONS (OPTION_BIT(OPTION_SAVE_RSTD) | OPTION_BIT(OPTION_SAVE_VARIANCE))
+#define RUNNING_OPTIONS                                                                                                        \
+    (OPTION_BIT(OPTION_MEAN) | OPTION_BIT(OPTION_VARIANCE) | OPTION_BIT(OPTION_TRAIN) | OPTION_BIT(OPTION_MOMENTUM) |          \
+     OPTION_BIT(OPTION_MOMENTUM_MODE) | OPTION_BIT(OPTION_RUNNING_VARIANCE) | OPTION_BIT(OPTION_RUNNING_MEAN_OUT) |            \
+     OPTION_BIT(OPTION_RUNNING_VARIANCE_OUT))
 
 static bool settle_epsilon(const run_options *options, norma_desc *desc, tool_failure *failure)
 {
@@ -99,9 +103,7 @@ static const run_op ops[] = {
         .example = "batch_norm --input x.npy --output y.npy --mean m.npy --variance v.npy --scale g.npy --bias b.npy\n"
                    "batch_norm --input x.npy --output y.npy --train --layout nhwc",
         .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS |
-                 OPTION_BIT(OPTION_MEAN) | OPTION_BIT(OPTION_VARIANCE) | OPTION_BIT(OPTION_TRAIN) |
-                 OPTION_BIT(OPTION_MOMENTUM) | OPTION_BIT(OPTION_MOMENTUM_MODE) | OPTION_BIT(OPTION_RUNNING_VARIANCE) |
-                 OPTION_BIT(OPTION_RUNNING_MEAN_OUT) | OPTION_BIT(OPTION_RUNNING_VARIANCE_OUT),
+                 RUNNING_OPTIONS,
         .defaults = {[OPTION_LAYOUT] = "nchw",
                      [OPTION_EPSILON] = "1e-5",
                      [OPTION_EPSILON_MODE] = "inside",
@@ -114,12 +116,19 @@ static const run_op ops[] = {
         .name = "instance_norm",
         .summary = "each channel of each batch item over space (ONNX InstanceNormalization)",
         .formula = "y = (x - mean) / sqrt(v + E) * scale + bias\n"
-                   "v is the variance (division by the count). The input has 2 or more dimensions, the first being the batch. "
-                   "scale and bias have one element per channel.",
+                   "v is the variance (division by the count); with --mean and --variance, but without --train, these are "
+                   "mean and v. The input has 2 or more dimensions, the first being the batch. scale, bias, mean and variance "
+                   "have one element per channel.",
         .example = "instance_norm --input x.npy --output y.npy --scale g.npy --bias b.npy\n"
                    "instance_norm --input x.npy --output y.npy --layout nhwc",
-        .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
-        .defaults = {[OPTION_LAYOUT] = "nchw", [OPTION_EPSILON] = "1e-5", [OPTION_EPSILON_MODE] = "inside"},
+        .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS |
+                 RUNNING_OPTIONS,
+        .defaults = {[OPTION_LAYOUT] = "nchw",
+                     [OPTION_EPSILON] = "1e-5",
+                     [OPTION_EPSILON_MODE] = "inside",
+                     [OPTION_MOMENTUM] = "0.9",
+                     [OPTION_MOMENTUM_MODE] = "running",
+                     [OPTION_RUNNING_VARIANCE] = "biased"},
         .build = run_build_instance_norm,
     },
     {
@@ -127,12 +136,16 @@ static const run_op ops[] = {
         .summary = "each group of channels of each batch item, over them and space (ONNX GroupNormalization)",
         .formula = "y = (x - mean) / sqrt(v + E) * scale + bias\n"
                    "v is the variance (division by the count). The input has 2 or more dimensions, the first being the batch. "
-                   "scale and bias have one element per channel; saved statistics have the shape (batch, groups).",
+                   "scale and bias have one element per channel, or with --affine group per group; saved statistics have the "
+                   "shape (batch, groups).",
         .example = "group_norm --input x.npy --output y.npy --groups 32 --scale g.npy --bias b.npy\n"
                    "group_norm --input x.npy --output y.npy --groups 8 --layout nhwc",
-        .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | OPTION_BIT(OPTION_GROUPS) | EPSILON_OPTIONS |
-                 OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
-        .defaults = {[OPTION_LAYOUT] = "nchw", [OPTION_EPSILON] = "1e-5", [OPTION_EPSILON_MODE] = "inside"},
+        .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | OPTION_BIT(OPTION_GROUPS) | OPTION_BIT(OPTION_AFFINE) |
+                 EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS,
+        .defaults = {[OPTION_LAYOUT] = "nchw",
+                     [OPTION_AFFINE] = "channel",
+                     [OPTION_EPSILON] = "1e-5",
+                     [OPTION_EPSILON_MODE] = "inside"},
         .build = run_build_group_norm,
     },
     {

@@ -13,7 +13,9 @@ typedef struct option_word {
     int value;
 } option_word;
 
-static const option_word layouts[] = {{"nchw", NORMA_NCHW}, {"nhwc", NORMA_NHWC}, {NULL, 0}};
+static const option_word affines[] = {{"channel", 0}, {"group", 1}, {NULL, 0}};
+static const option_word layouts[] = {
+    {"nchw", NORMA_NCHW}, {"nhwc", NORMA_NHWC}, {"nchw8c", NORMA_NCHW8C}, {"nchw16c", NORMA_NCHW16C}, {NULL, 0}};
 
 static const option_word epsilon_modes[] = {{"inside", NORMA_EPSILON_INSIDE},
                                             {"outside", NORMA_EPSILON_OUTSIDE},
@@ -69,12 +71,15 @@ static const option_row option_rows[OPTION_COUNT] = {
                      "The axes to normalize over, in any order, with commas between them; -1 is the last.", NULL, 0, 0},
     [OPTION_P] = {"p", KIND_INTEGER, "1|2", "Which norm: 1, the sum of magnitudes; 2, the root of the sum of squares.", NULL, 1,
                   2},
-    [OPTION_LAYOUT] = {"layout", KIND_WORD, "nchw|nhwc",
-                       "Where the channels are: nchw, the second axis; nhwc, the last. There may be any number of spatial "
+    [OPTION_LAYOUT] = {"layout", KIND_WORD, "nchw|nhwc|nchw8c|nchw16c",
+                       "Where the channels are: nchw, the second axis; nhwc, the last; nchw8c and nchw16c, the second axis in "
+                       "blocks of 8 or 16, which are the last (not for channel_norm). There may be any number of spatial "
                        "axes, none included.",
                        layouts, 0, 0},
     [OPTION_GROUPS] = {"groups", KIND_INTEGER, "G", "How many groups the channels are split into; divides their number.", NULL,
                        1, INT_MAX},
+    [OPTION_AFFINE] = {"affine", KIND_WORD, "channel|group",
+                       "What scale and bias have one element for: each channel, or each group (ONNX opset 18).", affines, 0, 0},
     [OPTION_TRAIN] =
         {"train", KIND_FLAG, "",
          "Normalize with the statistics of the input itself. --mean and --variance, when given, are what the running "

@@ -18,6 +18,7 @@ typedef enum run_option {
     OPTION_P,
     OPTION_LAYOUT,
     OPTION_GROUPS,
+    OPTION_AFFINE,
     OPTION_TRAIN,
     OPTION_MOMENTUM,
     OPTION_MOMENTUM_MODE,

@@ -66,7 +66,12 @@ typedef enum norma_status {
 typedef enum norma_dtype { NORMA_F32 = 1, NORMA_F64 = 2 } norma_dtype;
 
 /* Memory order of a tensor with a channel axis; "HW" stands for any number of spatial axes. */
-typedef enum norma_layout { NORMA_NCHW = 1, NORMA_NHWC = 2 } norma_layout;
+typedef enum norma_layout {
+    NORMA_NCHW = 1,
+    NORMA_NHWC = 2,
+    NORMA_NCHW8C = 3, /* (n, c / 8, spatial, 8): oneDNN's nChw8c, OpenVINO's b_fs_yx_fsv8. c is a multiple of 8. */
+    NORMA_NCHW16C = 4 /* likewise with 16: nChw16c */
+} norma_layout;
 
 /* Instruction sets that have kernels, lowest first within an architecture. */
 typedef enum norma_isa {
@@ -111,7 +116,7 @@ typedef enum norma_statistics_source {
     NORMA_STATISTICS_GIVEN = 2     /* args.given_mean and given_variance: inference with running statistics */
 } norma_statistics_source;
 
-/* Batch norm: how running statistics take in those of a batch; m is desc.momentum. */
+/* Batch and instance norm: how running statistics take in those of a batch; m is desc.momentum. */
 typedef enum norma_momentum_mode {
     NORMA_MOMENTUM_OF_BATCH = 1,   /* running = (1 - m) * running + m * batch: PyTorch */
     NORMA_MOMENTUM_OF_RUNNING = 2, /* running = m * running + (1 - m) * batch: ONNX, TensorFlow, Keras */
@@ -201,7 +206,7 @@ typedef struct norma_desc {
     norma_dtype dtype;   /* of x, y, scale, shift, mean and rstd */
     norma_layout layout; /* channel, batch, instance and group norm: where the channels lie */
     int rank;
-    int64_t shape[NORMA_MAX_RANK]; /* outermost first, as the tensor lies in memory */
+    int64_t shape[NORMA_MAX_RANK]; /* outermost first, as the tensor lies in memory; (n, c, spatial) for blocked layouts */
     uint32_t axes;                 /* bit k set: axis k is reduced */
     int64_t x_row_stride;          /* elements from one normalized row to the next; 0: dense. Only where the */
     int64_t y_row_stride;          /* reduced axes are the trailing ones, and not for batch, instance and group norm. At least
@@ -212,7 +217,8 @@ typedef struct norma_desc {
     norma_rms_mode rms_mode;
     norma_saved saved;
     int64_t groups;                     /* group norm: divides the channels */
-    norma_statistics_source statistics; /* batch norm, as are the next three */
+    int affine_of_groups;               /* group norm: 1: scale and shift are [groups] (ONNX opset 18); 0: [c] */
+    norma_statistics_source statistics; /* batch and instance norm, as are the next three */
     norma_momentum_mode momentum_mode;
     double momentum;      /* 0 to 1 */
     int running_unbiased; /* 1: running_variance takes variance * n / (n - 1); 0: variance */
@@ -305,8 +311,8 @@ static inline norma_desc norma_lp_norm_desc(int rank, const int64_t *shape, int 
 }
 
 /* Channel norm (LayerNorm2d): layer norm over the channels alone, at each batch item and position.
- * x is (n, c, spatial) in NCHW, (n, spatial, c) in NHWC, spatial the product of all spatial extents. scale and shift are
- * [c]; each may be absent. epsilon 1e-5. (Liu et al.: A ConvNet for the 2020s, arXiv 2201.03545.) */
+ * x is (n, c, spatial) in NCHW, (n, spatial, c) in NHWC, spatial the product of all spatial extents; no blocked layout. scale
+ * and shift are [c]; each may be absent. epsilon 1e-5. (Liu et al.: A ConvNet for the 2020s, arXiv 2201.03545.) */
 static inline norma_desc norma_channel_norm_desc(int64_t n, int64_t c, int64_t spatial, norma_layout layout, norma_dtype dtype)
 {
     norma_desc desc = norma_desc_of_image_(NORMA_CHANNEL_NORM, n, c, spatial, layout, dtype);
@@ -314,12 +320,12 @@ static inline norma_desc norma_channel_norm_desc(int64_t n, int64_t c, int64_t s
     return desc;
 }
 
-/* Batch norm: each channel over batch and space. x is (n, c, spatial) in NCHW, (n, spatial, c) in NHWC, spatial the product
- * of all spatial extents (1 for a matrix). y = (x - mean) / sqrt(variance + epsilon) * scale + shift with scale and shift [c],
- * each of which may be absent. epsilon 1e-5. Statistics of the batch; for inference set
- * desc.statistics = NORMA_STATISTICS_GIVEN. Running statistics follow PyTorch's conventions unless the fields say otherwise:
- * ONNX has NORMA_MOMENTUM_OF_RUNNING, momentum 0.9 and running_unbiased 0. (Ioffe, Szegedy: Batch Normalization,
- * arXiv 1502.03167, algorithms 1 and 2; ONNX BatchNormalization 15; torch.nn.BatchNorm1d to 3d.) */
+/* Batch norm: each channel over batch and space. x is (n, c, spatial) in NCHW, (n, spatial, c) in NHWC, or blocked, spatial the
+ * product of all spatial extents (1 for a matrix). y = (x - mean) / sqrt(variance + epsilon) * scale + shift with scale and
+ * shift [c], each of which may be absent. epsilon 1e-5. Statistics of the batch; for inference set desc.statistics =
+ * NORMA_STATISTICS_GIVEN. Running statistics follow PyTorch's conventions unless the fields say otherwise: ONNX has
+ * NORMA_MOMENTUM_OF_RUNNING, momentum 0.9 and running_unbiased 0. (Ioffe, Szegedy: Batch Normalization, arXiv 1502.03167,
+ * algorithms 1 and 2; ONNX BatchNormalization 15; torch.nn.BatchNorm1d to 3d.) */
 static inline norma_desc norma_batch_norm_desc(int64_t n, int64_t c, int64_t spatial, norma_layout layout, norma_dtype dtype)
 {
     norma_desc desc = norma_desc_of_image_(NORMA_BATCH_NORM, n, c, spatial, layout, dtype);
@@ -327,7 +333,9 @@ static inline norma_desc norma_batch_norm_desc(int64_t n, int64_t c, int64_t spa
     return desc;
 }
 
-/* Instance norm: each channel of each batch item over space. Shapes, scale and shift as for batch norm. epsilon 1e-5.
+/* Instance norm: each channel of each batch item over space. Shapes, scale and shift as for batch norm, and running statistics
+ * too: they take in the averages of the items' means and variances (torch.nn.InstanceNorm2d with track_running_stats).
+ * epsilon 1e-5.
  * (Ulyanov, Vedaldi, Lempitsky: Instance Normalization, arXiv 1607.08022, eq. 3; ONNX InstanceNormalization 6.) */
 static inline norma_desc norma_instance_norm_desc(int64_t n, int64_t c, int64_t spatial, norma_layout layout, norma_dtype dtype)
 {
@@ -388,9 +396,9 @@ typedef struct norma_args {
     void *mean;        /* out, one per reduced set in order, or NULL; not for RMS and Lp norm, nor with given statistics */
     void *rstd; /* out, likewise: 1 / divisor (0 where that is 0), or with NORMA_SAVE_VARIANCE the v of norma_epsilon_mode */
     void *pool; /* goes before the context's pool for this run when not NULL */
-    const void *given_mean;     /* batch norm with NORMA_STATISTICS_GIVEN: [c] */
+    const void *given_mean;     /* batch and instance norm with NORMA_STATISTICS_GIVEN: [c] */
     const void *given_variance; /* likewise; at least 0 */
-    void *running_mean;         /* batch norm of batch statistics: [c], updated; both or neither */
+    void *running_mean;         /* batch and instance norm of x's own statistics: [c], updated; both or neither */
     void *running_variance;
     int64_t *updates; /* counts the updates of the running statistics when not NULL; NORMA_MOMENTUM_CUMULATIVE needs it */
 } norma_args;

@@ -36,8 +36,9 @@ static norma_fibers_job job_of(const norma_plan *plan, const norma_args *args, i
         .y = norma_out_at(plan, args->y, y),
         .scale = args->scale,
         .shift = args->shift,
-        .channels = by_channel ? problem->channels : 0,
-        .channel = by_channel ? outer * problem->length % problem->channels : 0,
+        .channels = by_channel,
+        .column = outer * problem->length % problem->width,
+        .per_channel = problem->per_channel,
         .group = problem->group,
         .mean = norma_out_at(plan, args->mean, set),
         .saved = norma_out_at(plan, args->rstd, set),
@@ -52,18 +53,11 @@ static norma_fibers_job job_of(const norma_plan *plan, const norma_args *args, i
     return job;
 }
 
-/* The channel of the first column of matrix `outer`. */
-static int64_t first_channel(const norma_problem *problem, int64_t outer)
-{
-    return problem->channels ? outer * problem->length % problem->channels : 0;
-}
-
 /* Columns of a matrix whose statistics are given: rows [first, last) and, with the last of them, the rest. */
 static void apply_given_to(const norma_plan *plan, const norma_args *args, int64_t outer, int64_t first, int64_t last)
 {
     const norma_problem *problem = &plan->problem;
     const norma_fibers_kernel *kernel = plan->kernel;
-    const int64_t channel = first_channel(problem, outer);
     norma_column columns[NORMA_STRIP_MAX];
     norma_fibers_job job = job_of(plan, args, outer);
     job.columns = columns;
@@ -73,7 +67,7 @@ static void apply_given_to(const norma_plan *plan, const norma_args *args, int64
     for (int64_t begin = 0; begin < problem->length; begin += NORMA_STRIP_MAX) {
         const int64_t end = smaller(begin + NORMA_STRIP_MAX, problem->length);
         for (int64_t i = begin; i < end; i++) {
-            const norma_partial given = norma_running_given(plan, args, channel + i);
+            const norma_partial given = norma_running_given(plan, args, job.column + i);
             const norma_column column = {given.count, given.mean, 0, given.m2};
             columns[i - begin] = column;
         }
@@ -116,7 +110,37 @@ static void normalize_strips(const fibers_share *share, int64_t outer, int64_t f
         kernel->normalize(&job, begin, next);
         for (int64_t i = begin; i < next; i++) {
             const norma_partial whole = norma_column_partial(&columns[i - begin]);
-            norma_running_update(plan, share->args, first_channel(problem, outer) + i, &whole);
+            norma_running_update(plan, share->args, job.column + i, &whole);
+        }
+    }
+}
+
+/* Strips [first, last) of the columns of one item, the matrices of all items in turn: their averages go into running
+ * statistics. */
+static void normalize_instances(void *argument, size_t task)
+{
+    const fibers_share *share = argument;
+    const norma_plan *plan = share->plan;
+    const norma_problem *problem = &plan->problem;
+    const norma_fibers_kernel *kernel = plan->kernel;
+    const int64_t matrices = problem->width / problem->length, strip = plan->blocking.strip;
+    const int64_t strips = norma_divide_up(problem->length, strip);
+    const int64_t last = norma_part_begin(share->units, share->tasks, (int64_t)task + 1);
+    for (int64_t unit = norma_part_begin(share->units, share->tasks, (int64_t)task); unit < last; unit++) {
+        const int64_t first = unit % strips * strip, end = smaller(first + strip, problem->length);
+        norma_column columns[NORMA_STRIP_MAX];
+        norma_running_sums sums[NORMA_STRIP_MAX] = {{0, 0}};
+        for (int64_t n = 0; n < problem->instances; n++) {
+            norma_fibers_job job = job_of(plan, share->args, n * matrices + unit / strips);
+            job.columns = columns;
+            kernel->normalize(&job, first, end);
+            for (int64_t i = 0; i < end - first; i++) {
+                const norma_partial whole = norma_column_partial(&columns[i]);
+                norma_running_add(&sums[i], plan, &whole);
+            }
+        }
+        for (int64_t i = 0; i < end - first; i++) {
+            norma_running_take(plan, share->args, unit / strips * problem->length + first + i, &sums[i]);
         }
     }
 }
@@ -166,7 +190,7 @@ static int64_t room_of(const norma_problem *problem)
 static fibers_piece piece_from(const norma_plan *plan, const norma_args *args, int64_t item, int64_t first, int64_t last)
 {
     const norma_problem *problem = &plan->problem;
-    const int64_t matrices = problem->channels ? problem->channels / problem->length : 1;
+    const int64_t matrices = problem->width / problem->length;
     const int64_t begin = first % problem->length;
     const int64_t end = smaller(problem->length, begin + smaller(last - first, room_of(problem)));
     const fibers_piece piece = {.job = job_of(plan, args, item * matrices + first / problem->length),
@@ -220,11 +244,10 @@ static void finish_piece(const norma_plan *plan, const norma_args *args, int64_t
                          int64_t tasks, norma_column *columns)
 {
     const norma_problem *problem = &plan->problem;
-    const int64_t width = problem->channels ? problem->channels : problem->length;
     for (int64_t i = 0; i < piece->last - piece->first; i++) {
         const norma_partial whole = norma_column_partial(&columns[i]);
         if ((first + i) % problem->group == 0) {
-            norma_store_statistics(plan, args, (item * width + first + i) / problem->group, &whole);
+            norma_store_statistics(plan, args, (item * problem->width + first + i) / problem->group, &whole);
         }
         norma_running_update(plan, args, first + i, &whole);
     }
@@ -280,7 +303,7 @@ static void normalize_groups(void *argument, size_t task)
 {
     const fibers_share *share = argument;
     const norma_problem *problem = &share->plan->problem;
-    const int64_t group = problem->group, of_item = problem->channels / group;
+    const int64_t group = problem->group, of_item = problem->width / group;
     const int64_t last = norma_part_begin(share->units, share->tasks, (int64_t)task + 1);
     for (int64_t unit = norma_part_begin(share->units, share->tasks, (int64_t)task); unit < last; unit++) {
         const int64_t first = unit % of_item * group;
@@ -292,13 +315,12 @@ static void normalize_groups(void *argument, size_t task)
 static void normalize_split(const norma_plan *plan, const norma_args *args)
 {
     const norma_problem *problem = &plan->problem;
-    const int64_t width = problem->channels ? problem->channels : problem->length;
     const int64_t pieces = norma_divide_up(problem->length, room_of(problem));
     const int64_t room = norma_divide_up(problem->length, pieces);
     const bool whole_groups = problem->group <= room && problem->length % problem->group == 0;
     const int64_t step = whole_groups ? room / problem->group * problem->group : problem->group;
-    for (int64_t item = 0; item < problem->outer * problem->length / width; item++) {
-        for (int64_t first = 0; first < width; first += step) {
+    for (int64_t item = 0; item < problem->outer * problem->length / problem->width; item++) {
+        for (int64_t first = 0; first < problem->width; first += step) {
             const int64_t matrix_end = first / problem->length * problem->length + problem->length;
             const int64_t end = whole_groups ? smaller(first + step, matrix_end) : first + step;
             normalize_columns(plan, args, item, first, end, plan->blocking.threads);
@@ -315,6 +337,12 @@ void norma_drive_fibers(const norma_plan *plan, const norma_args *args)
         share.units = problem->outer * problem->runs;
         share.tasks = smaller(share.units, threads);
         norma_drive_tasks(plan, args, share.tasks, apply_given, &share);
+        return;
+    }
+    if (args->running_mean && problem->instances > 1) {
+        share.units = problem->width / problem->length * strips_of_matrix(plan);
+        share.tasks = smaller(share.units, threads);
+        norma_drive_tasks(plan, args, share.tasks, normalize_instances, &share);
         return;
     }
     const bool strips = problem->group <= NORMA_STRIP_MAX && problem->length % problem->group == 0;

@@ -172,13 +172,15 @@ static norma_affine finish_set(const norma_plan *plan, const norma_args *args, i
     const norma_affine affine = norma_normalizer_affine(&problem->normalizer, whole);
     const int64_t channel = channel_of_set(problem, index);
     norma_store_statistics(plan, args, index, whole);
-    norma_running_update(plan, args, channel, whole);
+    if (problem->instances == 1) {
+        norma_running_update(plan, args, channel, whole);
+    }
     return norma_by_channel(plan, args) && problem->per_channel == problem->length
                ? affine_of_channel(plan, args, affine, channel)
                : affine;
 }
 
-static void normalize_set(const norma_plan *plan, const norma_args *args, int64_t index, int64_t tasks)
+static norma_partial normalize_set(const norma_plan *plan, const norma_args *args, int64_t index, int64_t tasks)
 {
     const norma_problem *problem = &plan->problem;
     planes_set set = {.plan = plan, .args = args, .channel = channel_of_set(problem, index)};
@@ -190,6 +192,7 @@ static void normalize_set(const norma_plan *plan, const norma_args *args, int64_
     set.affine = finish_set(plan, args, index, &whole);
     set.tasks = tasks;
     norma_drive_tasks(plan, args, set.tasks, write_share, &set);
+    return whole;
 }
 
 /* Several sets to a task. */
@@ -289,6 +292,24 @@ static void normalize_sets(void *argument, size_t task)
     kernel->settle();
 }
 
+/* Channel by channel, its instances together: their averages go into running statistics. */
+static void normalize_instances(void *argument, size_t task)
+{
+    const planes_share *share = argument;
+    const norma_problem *problem = &share->plan->problem;
+    const int64_t last = norma_part_begin(problem->channels, share->tasks, (int64_t)task + 1);
+    for (int64_t c = norma_part_begin(problem->channels, share->tasks, (int64_t)task); c < last; c++) {
+        norma_running_sums sums = {0, 0};
+        for (int64_t n = 0; n < problem->instances; n++) {
+            const norma_partial whole = normalize_set(share->plan, share->args, n * problem->channels + c, 1);
+            norma_running_add(&sums, share->plan, &whole);
+        }
+        norma_running_take(share->plan, share->args, c, &sums);
+    }
+    const norma_rows_kernel *kernel = share->plan->kernel;
+    kernel->settle();
+}
+
 /* Channels whose affines are made at a time, for all their planes. */
 enum { AFFINES_MAX = 512 };
 
@@ -340,14 +361,16 @@ static void apply_given(void *argument, size_t task)
 
 void norma_drive_planes(const norma_plan *plan, const norma_args *args)
 {
-    const int64_t sets = plan->problem.outer;
+    const norma_problem *problem = &plan->problem;
     const int64_t threads = plan->blocking.threads;
-    if (sets >= threads) {
-        planes_share share = {plan, args, threads};
-        const bool in_order = plan->problem.given && plan->problem.geometry == NORMA_ROWS;
-        norma_drive_tasks(plan, args, threads, in_order ? apply_given : normalize_sets, &share);
+    planes_share share = {plan, args, threads};
+    if (args->running_mean && problem->instances > 1) {
+        norma_drive_tasks(plan, args, share.tasks, normalize_instances, &share);
+    } else if (problem->outer >= threads) {
+        const bool in_order = problem->given && problem->geometry == NORMA_ROWS;
+        norma_drive_tasks(plan, args, share.tasks, in_order ? apply_given : normalize_sets, &share);
     } else {
-        for (int64_t set = 0; set < sets; set++) {
+        for (int64_t set = 0; set < problem->outer; set++) {
             normalize_set(plan, args, set, threads);
         }
     }

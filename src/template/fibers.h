@@ -161,7 +161,7 @@ INLINE void write_with(fiber_step step, const strip *s)
 INLINE real write_element(const strip *s, int64_t i, real x)
 {
     const norma_fibers_job *job = s->job;
-    const int64_t channel = (job->channel + s->first + i) % job->channels;
+    const int64_t channel = (job->column + s->first + i) / job->per_channel;
     const norma_partial partial = partial_of_column(s, i);
     const double factor = norma_normalizer_affine(job->normalizer, &partial).factor;
     const double scale = parameter(job->scale, channel, 1), shift = parameter(job->shift, channel, 0);

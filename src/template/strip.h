@@ -313,8 +313,7 @@ INLINE void finish_strip(strip *s)
 {
     const norma_fibers_job *job = s->job;
     const norma_normalizer normalizer = *job->normalizer;
-    const bool own = job->channels != 0;
-    int64_t channel = own ? (job->channel + s->first) % job->channels : 0;
+    const bool own = job->channels;
     s->wide = false;
     for (int64_t i = 0; i < s->own; i++) {
         const double origin = (double)s->origin[i];
@@ -324,11 +323,11 @@ INLINE void finish_strip(strip *s)
         const double low = origin - (double)center + s->mean[i];
         s->a[i] = center;
         if (own) {
+            const int64_t channel = (job->column + s->first + i) / job->per_channel;
             const double scale = parameter(job->scale, channel, 1);
             s->wide = s->wide || !real_product_fits(factor, scale);
             s->b[i] = (real)real_product(factor, scale);
             s->c[i] = (real)(parameter(job->shift, channel, 0) - low * (double)s->b[i]);
-            channel = channel + 1 < job->channels ? channel + 1 : 0;
         } else {
             s->b[i] = real_factor(factor);
             s->c[i] = -(real)low * s->b[i];

@@ -95,7 +95,7 @@ class CommandLineTest(ToolTest):
             self.assertLess(listed, options)
             for option in options - listed:
                 value = {"axis": "1", "axes": "1", "p": "1", "layout": "nchw", "rms-mode": "one-plus-scale", "groups": "1",
-                         "momentum": "0", "momentum-mode": "batch", "running-variance": "biased"}
+                         "momentum": "0", "momentum-mode": "batch", "affine": "group", "running-variance": "biased"}
                 flags = ["train"]
                 self.refuse("run", op, "--" + option, *([] if option in flags else [value.get(option, "f.npy")]),
                             says="--%s does not apply to %s" % (option, op))

@@ -143,6 +143,49 @@ class ImageOpsTest(ToolTest):
                 self.check(self.load("m.npy"), mean[:, :, 0])
                 self.check(self.load("r.npy"), 1 / divisor[:, :, 0])
 
+    def test_blocked_layouts(self):
+        x, g = self.normal(3, 32, 5, 7), self.normal(32)
+        self.save("g32.npy", g)
+        self.save("m32.npy", self.normal(32))
+        self.save("v32.npy", np.abs(self.normal(32)))
+        for block in [8, 16]:
+            blocked = np.ascontiguousarray(x.reshape(3, 32 // block, block, 5, 7).transpose(0, 1, 3, 4, 2))
+            layout = ["--layout", "nchw%dc" % block]
+            for op, *arguments in [["batch_norm", "--train"], ["batch_norm", "--mean", "m32.npy", "--variance", "v32.npy"],
+                                   ["instance_norm"], ["group_norm", "--groups", 8], ["group_norm", "--groups", 1]]:
+                want = self.run_op(op, x, *arguments, "--scale", "g32.npy")
+                got = self.run_op(op, blocked, *layout, *arguments, "--scale", "g32.npy")
+                self.check(got.transpose(0, 1, 4, 2, 3).reshape(x.shape), want)
+            self.save("x.npy", x)
+            for op in ["instance_norm", "batch_norm"]:
+                self.refuse("run", op, "--input", "x.npy", "--output", "y.npy", "--train", *layout, says=["nchw%dc" % block, "(3, 32, 5, 7)"])
+            self.save("x.npy", blocked)
+            self.refuse("run", "channel_norm", "--input", "x.npy", "--output", "y.npy", *layout, says="layout")
+
+    def test_instance_norm_with_running_statistics(self):
+        m, v = self.normal(12), np.abs(self.normal(12))
+        self.save("m.npy", m)
+        self.save("v.npy", v)
+        for layout, x, axis, spatial, g, b in self.images():
+            arguments = ["--layout", layout, "--mean", "m.npy", "--variance", "v.npy"]
+            y = (x - m.astype(np.float64).reshape(g.shape)) / np.sqrt(v.astype(np.float64).reshape(g.shape) + 1e-5)
+            self.check(self.run_op("instance_norm", x, *arguments), y)
+            if spatial:
+                y, mean, variance, _ = moments_norm(x, spatial, 1e-5)
+                got = self.run_op("instance_norm", x, *arguments, "--train", "--running-mean-out", "m2.npy",
+                                  "--running-variance-out", "v2.npy")
+                self.check(got, y)
+                self.check(self.load("m2.npy"), 0.9 * m + 0.1 * mean.mean(axis=0).ravel())
+                self.check(self.load("v2.npy"), 0.9 * v + 0.1 * variance.mean(axis=0).ravel())
+
+    def test_group_norm_with_affine_of_groups(self):
+        self.save("g3.npy", np.array([2, 3, 4], np.float32))
+        for layout, x, axis, spatial, g, b in self.images():
+            of_channels = np.repeat(np.array([2, 3, 4]), 4).reshape(g.shape)
+            y = self.run_op("group_norm", x, "--groups", 3, "--layout", layout)
+            self.check(self.run_op("group_norm", x, "--groups", 3, "--layout", layout, "--affine", "group", "--scale",
+                                   "g3.npy"), y.astype(np.float64) * of_channels)
+
     def test_what_does_not_fit(self):
         self.save("x.npy", self.normal(2, 12, 5))
         self.save("v.npy", -np.ones(12, np.float32))

@@ -161,6 +161,48 @@ static norma_desc group_wide_nhwc(norma_dtype dtype)
     return norma_group_norm_desc(2, 1200, 33, 2, NORMA_NHWC, dtype);
 }
 
+/* Fewer matrices than threads: split by rows. */
+static norma_desc instance_few_nhwc(norma_dtype dtype)
+{
+    return norma_instance_norm_desc(1, 8, 30011, NORMA_NHWC, dtype);
+}
+
+static norma_desc batch_wide_nhwc(norma_dtype dtype)
+{
+    return norma_batch_norm_desc(2, 700, 777, NORMA_NHWC, dtype);
+}
+
+static norma_desc group_few_nhwc(norma_dtype dtype)
+{
+    return norma_group_norm_desc(1, 40, 6001, 5, NORMA_NHWC, dtype);
+}
+
+static norma_desc group_one_nhwc(norma_dtype dtype)
+{
+    return norma_group_norm_desc(1, 600, 1030, 1, NORMA_NHWC, dtype);
+}
+
+static norma_desc batch_blocked(norma_dtype dtype)
+{
+    return norma_batch_norm_desc(3, 32, 704, NORMA_NCHW16C, dtype);
+}
+
+static norma_desc instance_blocked(norma_dtype dtype)
+{
+    return norma_instance_norm_desc(1, 8, 9001, NORMA_NCHW8C, dtype);
+}
+
+/* Groups across blocks. */
+static norma_desc group_blocked(norma_dtype dtype)
+{
+    return norma_group_norm_desc(2, 48, 301, 4, NORMA_NCHW16C, dtype);
+}
+
+static norma_desc group_blocked_few(norma_dtype dtype)
+{
+    return norma_group_norm_desc(1, 48, 2100, 2, NORMA_NCHW8C, dtype);
+}
+
 static const struct {
     const char *name;
     make_desc make;
@@ -191,6 +233,14 @@ static const struct {
     {"group_norm_nchw", group_nchw},
     {"group_norm_nhwc", group_nhwc},
     {"group_norm_wide_nhwc", group_wide_nhwc},
+    {"instance_norm_few_nhwc", instance_few_nhwc},
+    {"batch_norm_wide_nhwc", batch_wide_nhwc},
+    {"group_norm_few_nhwc", group_few_nhwc},
+    {"group_norm_one_nhwc", group_one_nhwc},
+    {"batch_norm_blocked", batch_blocked},
+    {"instance_norm_blocked", instance_blocked},
+    {"group_norm_blocked", group_blocked},
+    {"group_norm_blocked_few", group_blocked_few},
 };
 
 size_t cases_count(void)

@@ -66,6 +66,21 @@ static int64_t channel_of(const norma_desc *desc, int64_t at)
     return (desc->layout == NORMA_NHWC ? at : at / desc->shape[2]) % channels_of(desc);
 }
 
+/* Where element `at` of (n, c, spatial) lies where channels are blocked. */
+static int64_t block_at(const norma_desc *desc, int64_t at)
+{
+    const int64_t block = desc->layout == NORMA_NCHW16C ? 16 : desc->layout == NORMA_NCHW8C ? 8 : 1;
+    const int64_t spatial = desc->rank == 3 ? desc->shape[2] : 1;
+    const int64_t plane = at / spatial;
+    return (plane / block * spatial + at % spatial) * block + plane % block;
+}
+
+/* Which of scale and shift goes with an element of (n, c, spatial) or (n, spatial, c). */
+static int64_t parameter_of(const norma_desc *desc, int64_t at)
+{
+    return desc->affine_of_groups ? channel_of(desc, at) / (channels_of(desc) / desc->groups) : channel_of(desc, at);
+}
+
 /* With the channels split in groups and channels of a group: then groups are kept and the rest is reduced. */
 static norma_desc split_groups(const norma_desc *desc)
 {
@@ -88,7 +103,7 @@ oracle *oracle_layout(const norma_desc *desc)
     oracle *o = suite_alloc(1, sizeof *o);
     o->sets = size_of(&kept);
     o->length = size_of(&reduced);
-    o->params = is_image(desc) ? channels_of(desc) : o->length;
+    o->params = desc->affine_of_groups ? desc->groups : is_image(desc) ? channels_of(desc) : o->length;
     const size_t sets = (size_t)o->sets, elements = (size_t)(o->sets * o->length);
     o->y = suite_alloc(elements, sizeof *o->y);
     o->x_at = suite_alloc(elements, sizeof *o->x_at);
@@ -103,9 +118,9 @@ oracle *oracle_layout(const norma_desc *desc)
         for (int64_t i = 0; i < o->length; i++) {
             int64_t x_at = x_base, y_at = y_base;
             locate(&reduced, i, &x_at, &y_at);
-            o->x_at[set * o->length + i] = x_at;
-            o->y_at[set * o->length + i] = y_at;
-            o->param_at[set * o->length + i] = is_image(desc) ? channel_of(desc, x_at) : i;
+            o->x_at[set * o->length + i] = block_at(desc, x_at);
+            o->y_at[set * o->length + i] = block_at(desc, y_at);
+            o->param_at[set * o->length + i] = is_image(desc) ? parameter_of(desc, x_at) : i;
         }
     }
     return o;
@@ -155,8 +170,8 @@ static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, oracle
     const int64_t *x_at = o->x_at + set * o->length, *param_at = o->param_at + set * o->length;
     long double mean, v;
     if (desc->statistics == NORMA_STATISTICS_GIVEN) {
-        mean = element_get(desc->dtype, in.given_mean, set);
-        v = element_get(desc->dtype, in.given_variance, set);
+        mean = element_get(desc->dtype, in.given_mean, set % channels_of(desc));
+        v = element_get(desc->dtype, in.given_variance, set % channels_of(desc));
     } else {
         reduce_set(o, set, desc, in.x, &mean, &v);
     }
