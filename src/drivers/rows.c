@@ -5,29 +5,43 @@ typedef struct rows_share {
     const norma_plan *plan;
     norma_rows_job job;
     int64_t rows;
+    int64_t turns; /* every so many rows have the same scale and shift along them */
     int64_t tasks;
 } rows_share;
 
 static void normalize_share(void *argument, size_t index)
 {
     const rows_share *share = argument;
-    const norma_rows_kernel *kernel = share->plan->kernel;
+    const norma_plan *plan = share->plan;
+    const norma_rows_kernel *kernel = plan->kernel;
     const int64_t first = norma_part_begin(share->rows, share->tasks, (int64_t)index);
     const int64_t last = norma_part_begin(share->rows, share->tasks, (int64_t)index + 1);
-    kernel->normalize(&share->job, first, last);
+    for (int64_t turn = 0; turn < share->turns; turn++) {
+        norma_rows_job job = share->job;
+        const int64_t at = turn * job.length;
+        job.x = norma_at(plan, job.x, at);
+        job.y = norma_out_at(plan, job.y, at);
+        job.scale = norma_at(plan, job.scale, at);
+        job.shift = norma_at(plan, job.shift, at);
+        job.mean = norma_out_at(plan, job.mean, turn);
+        job.saved = norma_out_at(plan, job.saved, turn);
+        kernel->normalize(&job, first, last);
+    }
 }
 
 void norma_drive_rows(const norma_plan *plan, const norma_args *args)
 {
     const norma_problem *problem = &plan->problem;
-    const int64_t rows = problem->outer;
     const int threads = plan->blocking.threads;
-    /* A row beyond NORMA_SEGMENTS_MAX leaves has segments, which only planes know, as they alone know statistics by channel and
-     * channels of one element; fewer rows than threads are split. */
-    const bool segmented = problem->length > (int64_t)NORMA_RUN_LEAF * NORMA_SEGMENTS_MAX;
     const bool by_channel = norma_by_channel(plan, args);
-    const bool only_planes =
-        problem->given || args->running_mean || (by_channel && problem->per_channel == 1 && problem->length > 1);
+    /* Channels of one element: scale and shift lie along the row, those of its group. */
+    const bool along = by_channel && problem->per_channel == 1 && problem->length > 1;
+    const int64_t turns = along ? problem->channels / problem->length : 1;
+    const int64_t rows = problem->outer / turns;
+    /* A row beyond NORMA_SEGMENTS_MAX leaves has segments, which only planes know, as they alone know given and running
+     * statistics; fewer rows than threads are split. */
+    const bool segmented = problem->length > (int64_t)NORMA_RUN_LEAF * NORMA_SEGMENTS_MAX;
+    const bool only_planes = problem->given || args->running_mean;
     if (segmented || only_planes || (rows < threads && problem->length > NORMA_RUN_LEAF)) {
         norma_drive_planes(plan, args);
         return;
@@ -41,13 +55,15 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *args)
                 .mean = args->mean,
                 .saved = args->rstd,
                 .length = problem->length,
-                .x_stride = problem->kept[0].x_stride,
-                .y_stride = problem->kept[0].y_stride,
-                .channels = by_channel ? problem->channels : 0,
+                .x_stride = turns * problem->kept[0].x_stride,
+                .y_stride = turns * problem->kept[0].y_stride,
+                .set_stride = turns,
+                .channels = by_channel && !along ? problem->channels : 0,
                 .per_channel = problem->per_channel,
                 .normalizer = &problem->normalizer,
                 .blocking = &plan->blocking},
         .rows = rows,
+        .turns = turns,
         .tasks = rows < threads ? rows : threads,
     };
     norma_drive_tasks(plan, args, share.tasks, normalize_share, &share);

@@ -25,8 +25,8 @@ NOINLINE void finish_row(const norma_rows_job *job, int64_t row, const norma_par
 {
     norma_affine whole = norma_normalizer_affine(job->normalizer, partial);
     const bool one_channel = job->channels && job->per_channel == job->length;
-    store_statistic(job->mean, row, partial->mean);
-    store_statistic(job->saved, row, norma_normalizer_saved(job->normalizer, partial, whole.factor));
+    store_statistic(job->mean, row * job->set_stride, partial->mean);
+    store_statistic(job->saved, row * job->set_stride, norma_normalizer_saved(job->normalizer, partial, whole.factor));
     if (one_channel) {
         whole = norma_affine_with(whole, parameter(job->scale, row % job->channels, 1),
                                   parameter(job->shift, row % job->channels, 0));

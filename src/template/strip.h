@@ -206,6 +206,9 @@ NOINLINE void rescue_strip(strip *s, int64_t first, int64_t last, int64_t rest)
 
 INLINE void keep_in_range(strip *s, int64_t first, int64_t last, int64_t rest)
 {
+    if (s->statistic == NORMA_MOMENTS && last - first + rest == 1) {
+        return; /* a single row is its own mean */
+    }
     bool all = true;
     for (int64_t i = 0; i < s->columns; i++) {
         all = all && !out_of_range(s->m2[i]);
@@ -297,40 +300,86 @@ INLINE norma_partial partial_of_column(const strip *s, int64_t i)
 INLINE void merge_groups(strip *s)
 {
     const int64_t group = s->job->group;
-    for (int64_t first = 0; group > 1 && first < s->own; first += group) {
-        norma_column whole = get_column(s, first, s->count);
-        for (int64_t i = first + 1; i < first + group; i++) {
-            whole = norma_column_merge(whole, get_column(s, i, s->count));
+    for (int64_t i = 1; i < group; i++) {
+        for (int64_t first = 0; first < s->own; first += group) { /* the inner loop: merges of one group wait for each other */
+            const norma_column whole =
+                norma_column_merge(get_column(s, first, s->count * (double)i), get_column(s, first + i, s->count));
+            set_column(s, first, &whole);
         }
-        for (int64_t i = first; i < first + group; i++) {
+    }
+    for (int64_t first = 0; group > 1 && first < s->own; first += group) {
+        const norma_column whole = get_column(s, first, s->count);
+        for (int64_t i = first + 1; i < first + group; i++) {
             set_column(s, i, &whole);
         }
     }
+}
+
+/* The factor of each column. The loops below are simple enough for the compiler to vectorize: where columns are short, their
+ * ends are most of the work. */
+INLINE void factors_of_strip(const strip *s, double *factor)
+{
+    norma_normalizer usual = *s->job->normalizer;
+    if (usual.epsilon_mode == NORMA_EPSILON_INSIDE && usual.statistic == NORMA_MOMENTS) {
+        usual.epsilon_mode = NORMA_EPSILON_INSIDE;
+        usual.statistic = NORMA_MOMENTS;
+        for (int64_t i = 0; i < s->own; i++) {
+            factor[i] = norma_normalizer_factor(&usual, s->m2[i] * usual.weight);
+        }
+        return;
+    }
+    for (int64_t i = 0; i < s->own; i++) {
+        factor[i] = norma_normalizer_factor(&usual, s->m2[i] * usual.weight);
+    }
+}
+
+/* Center, factor and low of columns that have no scale and shift of their own. */
+INLINE void finish_plain(strip *s, const double *factor)
+{
+    for (int64_t i = 0; i < s->own; i++) {
+        const double origin = (double)s->origin[i];
+        const real center = (real)(origin + s->mean[i]);
+        const double low = origin - (double)center + s->mean[i];
+        s->a[i] = center;
+        s->b[i] = real_factor(factor[i]);
+        s->c[i] = -(real)low * s->b[i];
+    }
+}
+
+/* Of columns whose scale and shift are taken in: element i / each of `scale` and `shift` (or NULL) is column i's. */
+INLINE void finish_own(strip *s, const double *factor, const real *scale, const real *shift, int64_t each)
+{
+    bool fit = true;
+    for (int64_t i = 0; i < s->own; i++) {
+        const double origin = (double)s->origin[i];
+        const real center = (real)(origin + s->mean[i]);
+        const double low = origin - (double)center + s->mean[i];
+        const double by = scale ? (double)scale[i / each] : 1, to = shift ? (double)shift[i / each] : 0;
+        fit = fit & real_product_fits(factor[i], by);
+        s->a[i] = center;
+        s->b[i] = (real)real_product(factor[i], by);
+        s->c[i] = (real)(to - low * (double)s->b[i]);
+    }
+    s->wide = !fit;
 }
 
 /* mean and m2 become center, factor and low, which takes a shift of the column's own in. */
 INLINE void finish_strip(strip *s)
 {
     const norma_fibers_job *job = s->job;
-    const norma_normalizer normalizer = *job->normalizer;
-    const bool own = job->channels;
+    double factor[NORMA_STRIP_MAX];
+    factors_of_strip(s, factor);
     s->wide = false;
-    for (int64_t i = 0; i < s->own; i++) {
-        const double origin = (double)s->origin[i];
-        const norma_partial partial = partial_of_column(s, i);
-        const double factor = norma_normalizer_affine(&normalizer, &partial).factor;
-        const real center = (real)partial.mean;
-        const double low = origin - (double)center + s->mean[i];
-        s->a[i] = center;
-        if (own) {
-            const int64_t channel = (job->column + s->first + i) / job->per_channel;
-            const double scale = parameter(job->scale, channel, 1);
-            s->wide = s->wide || !real_product_fits(factor, scale);
-            s->b[i] = (real)real_product(factor, scale);
-            s->c[i] = (real)(parameter(job->shift, channel, 0) - low * (double)s->b[i]);
+    if (!job->channels) {
+        finish_plain(s, factor);
+    } else {
+        const int64_t first = (job->column + s->first) / job->per_channel;
+        const real *scale = job->scale ? (const real *)job->scale + first : NULL;
+        const real *shift = job->shift ? (const real *)job->shift + first : NULL;
+        if (job->per_channel == 1) {
+            finish_own(s, factor, scale, shift, 1);
         } else {
-            s->b[i] = real_factor(factor);
-            s->c[i] = -(real)low * s->b[i];
+            finish_own(s, factor, scale, shift, job->per_channel);
         }
     }
     for (int64_t i = s->own; i < s->columns; i++) {

@@ -33,6 +33,7 @@ static void run_rows(const trial *t, const norma_rows_kernel *kernel, const norm
         .shift = t->args.shift,
         .mean = t->args.mean,
         .saved = t->args.rstd,
+        .set_stride = 1,
         .length = t->want->length,
         .x_stride = t->desc.x_row_stride ? t->desc.x_row_stride : t->want->length,
         .y_stride = t->desc.y_row_stride ? t->desc.y_row_stride : t->want->length,
