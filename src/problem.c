@@ -13,6 +13,15 @@ typedef struct expanded_shape {
     bool as_columns; /* each element is a column of one row: rows of one element would be slow */
 } expanded_shape;
 
+/* Batch norm's planes of a few elements are ends of runs more than runs: each position is a column then, and a channel a group
+ * of them. */
+static bool planes_as_columns(const norma_desc *desc)
+{
+    enum { SMALL = 16, IMAGES_MIN = 4 };
+    return desc->op == NORMA_BATCH_NORM && desc->layout == NORMA_NCHW && desc->shape[2] > 1 && desc->shape[2] <= SMALL &&
+           desc->shape[0] >= IMAGES_MIN;
+}
+
 static expanded_shape expand_shape(const norma_desc *desc)
 {
     const bool image = desc->op == NORMA_BATCH_NORM || desc->op == NORMA_INSTANCE_NORM || desc->op == NORMA_GROUP_NORM;
@@ -25,7 +34,10 @@ static expanded_shape expand_shape(const norma_desc *desc)
     const int axis = norma_channel_axis(desc);
     const int64_t n = desc->shape[0], c = desc->shape[axis], spatial = desc->shape[3 - axis];
     const int64_t block = norma_channel_block(desc);
-    if (given && desc->layout == NORMA_NCHW && spatial > 1) {
+    if (planes_as_columns(desc)) {
+        const expanded_shape columns = {2, {n, c * spatial}, 1, false};
+        e = columns;
+    } else if (given && desc->layout == NORMA_NCHW && spatial > 1) {
         e.axes = 4; /* nothing is reduced: planes in memory order */
     } else if (desc->op == NORMA_INSTANCE_NORM && !given && spatial == 1) {
         const expanded_shape columns = {3, {n, 1, c}, 2, true};
@@ -130,8 +142,9 @@ static void set_channels(norma_problem *problem, const norma_desc *desc)
     problem->channels = channels;
     problem->width = channels;
     if (problem->geometry == NORMA_FIBERS) {
-        problem->per_channel = 1;
-        problem->group = desc->op == NORMA_GROUP_NORM ? channels / desc->groups : 1;
+        problem->per_channel = planes_as_columns(desc) ? desc->shape[2] : 1;
+        problem->group = desc->op == NORMA_GROUP_NORM ? channels / desc->groups : problem->per_channel;
+        problem->width = channels * problem->per_channel;
     } else {
         problem->per_channel = desc->layout == NORMA_NCHW ? desc->shape[2] : 1;
     }

@@ -66,8 +66,13 @@ static void apply_given_to(const norma_plan *plan, const norma_args *args, int64
     job.rows = last;
     for (int64_t begin = 0; begin < problem->length; begin += NORMA_STRIP_MAX) {
         const int64_t end = smaller(begin + NORMA_STRIP_MAX, problem->length);
+        const int64_t each = problem->per_channel;
         for (int64_t i = begin; i < end; i++) {
-            const norma_partial given = norma_running_given(plan, args, job.column + i);
+            if (i > begin && (job.column + i) % each != 0) {
+                columns[i - begin] = columns[i - begin - 1];
+                continue;
+            }
+            const norma_partial given = norma_running_given(plan, args, (job.column + i) / each);
             const norma_column column = {given.count, given.mean, 0, given.m2};
             columns[i - begin] = column;
         }
@@ -108,9 +113,9 @@ static void normalize_strips(const fibers_share *share, int64_t outer, int64_t f
     for (int64_t begin = first * strip; begin < end; begin += strip) {
         const int64_t next = smaller(begin + strip, end);
         kernel->normalize(&job, begin, next);
-        for (int64_t i = begin; i < next; i++) {
+        for (int64_t i = begin; i < next; i += problem->group) {
             const norma_partial whole = norma_column_partial(&columns[i - begin]);
-            norma_running_update(plan, share->args, job.column + i, &whole);
+            norma_running_update(plan, share->args, (job.column + i) / problem->per_channel, &whole);
         }
     }
 }
@@ -248,8 +253,8 @@ static void finish_piece(const norma_plan *plan, const norma_args *args, int64_t
         const norma_partial whole = norma_column_partial(&columns[i]);
         if ((first + i) % problem->group == 0) {
             norma_store_statistics(plan, args, (item * problem->width + first + i) / problem->group, &whole);
+            norma_running_update(plan, args, (first + i) / problem->per_channel, &whole);
         }
-        norma_running_update(plan, args, first + i, &whole);
     }
     piece->job.columns = columns;
     piece->tasks = smaller(tasks, piece->job.rows);

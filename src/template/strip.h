@@ -313,6 +313,7 @@ INLINE void merge_groups(strip *s)
             set_column(s, i, &whole);
         }
     }
+    s->count *= (double)group;
 }
 
 /* The factor of each column. The loops below are simple enough for the compiler to vectorize: where columns are short, their
@@ -346,19 +347,44 @@ INLINE void finish_plain(strip *s, const double *factor)
     }
 }
 
-/* Of columns whose scale and shift are taken in: element i / each of `scale` and `shift` (or NULL) is column i's. */
-INLINE void finish_own(strip *s, const double *factor, const real *scale, const real *shift, int64_t each)
+/* A scale or shift (or what stands for it) of each of the strip's columns, of which `each` share one. */
+INLINE void parameters_of_strip(const strip *s, const void *tensor, double absent, double *of_column)
 {
+    const norma_fibers_job *job = s->job;
+    const int64_t each = job->per_channel;
+    const int64_t first = (job->column + s->first) / each;
+    for (int64_t i = 0; !tensor && i < s->own; i++) {
+        of_column[i] = absent;
+    }
+    if (tensor && each == 1) {
+        for (int64_t i = 0; i < s->own; i++) {
+            of_column[i] = (double)((const real *)tensor)[first + i];
+        }
+    } else if (tensor) {
+        int64_t at = (job->column + s->first) % each, index = first;
+        for (int64_t i = 0; i < s->own; i++) {
+            of_column[i] = (double)((const real *)tensor)[index];
+            at = at + 1 < each ? at + 1 : 0;
+            index += at == 0;
+        }
+    }
+}
+
+/* The same of columns whose scale and shift are taken in. */
+INLINE void finish_own(strip *s, const double *factor)
+{
+    double scale[NORMA_STRIP_MAX], shift[NORMA_STRIP_MAX];
+    parameters_of_strip(s, s->job->scale, 1, scale);
+    parameters_of_strip(s, s->job->shift, 0, shift);
     bool fit = true;
     for (int64_t i = 0; i < s->own; i++) {
         const double origin = (double)s->origin[i];
         const real center = (real)(origin + s->mean[i]);
         const double low = origin - (double)center + s->mean[i];
-        const double by = scale ? (double)scale[i / each] : 1, to = shift ? (double)shift[i / each] : 0;
-        fit = fit & real_product_fits(factor[i], by);
+        fit = fit & real_product_fits(factor[i], scale[i]);
         s->a[i] = center;
-        s->b[i] = (real)real_product(factor[i], by);
-        s->c[i] = (real)(to - low * (double)s->b[i]);
+        s->b[i] = (real)real_product(factor[i], scale[i]);
+        s->c[i] = (real)(shift[i] - low * (double)s->b[i]);
     }
     s->wide = !fit;
 }
@@ -373,14 +399,7 @@ INLINE void finish_strip(strip *s)
     if (!job->channels) {
         finish_plain(s, factor);
     } else {
-        const int64_t first = (job->column + s->first) / job->per_channel;
-        const real *scale = job->scale ? (const real *)job->scale + first : NULL;
-        const real *shift = job->shift ? (const real *)job->shift + first : NULL;
-        if (job->per_channel == 1) {
-            finish_own(s, factor, scale, shift, 1);
-        } else {
-            finish_own(s, factor, scale, shift, job->per_channel);
-        }
+        finish_own(s, factor);
     }
     for (int64_t i = s->own; i < s->columns; i++) {
         s->a[i] = s->a[i - s->own];
