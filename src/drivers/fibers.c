@@ -210,8 +210,9 @@ static void reduce_segments(void *argument, size_t task)
 {
     const fibers_piece *piece = argument;
     norma_fibers_job job = piece->job;
-    const int64_t last = norma_part_begin(piece->segments, piece->tasks, (int64_t)task + 1);
-    for (int64_t s = norma_part_begin(piece->segments, piece->tasks, (int64_t)task); s < last; s++) {
+    /* From the back: the last segment is a short one, and the first tasks get one more where they do not divide evenly. */
+    const int64_t end = piece->segments - norma_part_begin(piece->segments, piece->tasks, (int64_t)task);
+    for (int64_t s = piece->segments - norma_part_begin(piece->segments, piece->tasks, (int64_t)task + 1); s < end; s++) {
         job.columns = piece->parts + s * (piece->last - piece->first);
         piece->kernel->reduce(&job, piece->first, piece->last, s);
     }
@@ -237,8 +238,9 @@ static void apply_rows(void *argument, size_t task)
 {
     const fibers_piece *piece = argument;
     norma_fibers_job job = piece->job;
-    job.first_row = norma_part_begin(piece->job.rows, piece->tasks, (int64_t)task);
-    job.rows = norma_part_begin(piece->job.rows, piece->tasks, (int64_t)task + 1);
+    /* From the back here too: what a thread has reduced is in its cache. */
+    job.first_row = piece->job.rows - norma_part_begin(piece->job.rows, piece->tasks, (int64_t)task + 1);
+    job.rows = piece->job.rows - norma_part_begin(piece->job.rows, piece->tasks, (int64_t)task);
     job.rest = job.rows == piece->job.rows ? job.rest : 0;
     job.backwards = true;
     piece->kernel->apply(&job, piece->first, piece->last);
