@@ -114,6 +114,9 @@ static norma_status context_init(norma_context *context, const norma_context_opt
     if (status == NORMA_SUCCESS) {
         status = choose_verbose(context);
     }
+    if (status == NORMA_SUCCESS) {
+        status = norma_tuning_init(&context->tuning, setting("NORMA_TUNING"));
+    }
     atomic_init(&context->holders, 1);
     return status;
 }
@@ -204,7 +207,7 @@ norma_status norma_context_get_info(const norma_context *context, norma_context_
         .isa_reason = context->isa_reason,
         .threads = context->parallel.threads,
         .threading = norma_parallel_name(&context->parallel),
-        .tuning = "built-in rules from the cache sizes",
+        .tuning = context->tuning.source,
     };
     return norma_write_struct("info", info, sizeof *info, &told, sizeof told);
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "parallel.h"
+#include "tuning.h"
 
 #define NORMA_THREADS_MAX 1024
 
@@ -14,6 +15,7 @@ struct norma_context {
     norma_isa isa;
     char isa_reason[160];
     norma_parallel parallel;
+    norma_tuning tuning;
     bool verbose;
 };
 

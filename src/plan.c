@@ -31,7 +31,7 @@ norma_status norma_plan_init(norma_plan *plan, norma_context *context, const nor
         norma_plan_fini(plan);
         return status;
     }
-    plan->blocking = norma_blocking_default(problem, plan->context->isa, plan->context->parallel.threads);
+    plan->blocking = norma_tuning_choose(&plan->context->tuning, problem, plan->context->isa, plan->context->parallel.threads);
     return NORMA_SUCCESS;
 }
 
@@ -93,9 +93,9 @@ size_t norma_plan_describe(const norma_plan *plan, char *buffer, size_t size)
     char blocking[128];
     norma_blocking_describe(&plan->problem, &plan->blocking, blocking, sizeof blocking);
     const int length =
-        snprintf(buffer, buffer ? size : 0, "%s %s %s axes 0x%x: %s, kernel %s on %s, %s, threads %d, tuning built-in",
+        snprintf(buffer, buffer ? size : 0, "%s %s %s axes 0x%x: %s, kernel %s on %s, %s, threads %d, tuning %s",
                  norma_op_name(plan->desc.op), norma_dtype_name(plan->desc.dtype), shape, (unsigned)plan->desc.axes,
                  geometry_name(plan->problem.geometry), plan->entry->name, norma_isa_name(plan->context->isa), blocking,
-                 plan->blocking.threads);
+                 plan->blocking.threads, plan->context->tuning.random ? "by chance" : "built-in");
     return length < 0 ? 0 : (size_t)length;
 }

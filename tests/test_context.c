@@ -207,7 +207,7 @@ static void environment_isa_unknown_words(void **state)
 static void environment_empty_is_unset(void **state)
 {
     (void)state;
-    static const char *const names[] = {"NORMA_ISA", "NORMA_NUM_THREADS", "NORMA_VERBOSE"};
+    static const char *const names[] = {"NORMA_ISA", "NORMA_NUM_THREADS", "NORMA_VERBOSE", "NORMA_TUNING"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         norma_context_destroy(create_under(names[i], ""));
     }
@@ -290,6 +290,39 @@ static void context_destroyed_before_its_plan(void **state)
     trial_destroy(t);
 }
 
+/* Knobs by chance differ from seed to seed and are the same for one. */
+static void tuning_by_chance(void **state)
+{
+    (void)state;
+    const int64_t shape[] = {64, 3000};
+    const norma_desc desc = norma_layer_norm_desc(2, shape, -1, NORMA_F32);
+    char first[512] = "", line[512];
+    int different = 0;
+    for (int seed = 0; seed < 20; seed++) {
+        char setting[32];
+        snprintf(setting, sizeof setting, "random:%d", seed / 2);
+        norma_context *context = create_under("NORMA_TUNING", setting);
+        check(strstr(info_of(context).tuning, "chance") != NULL);
+        norma_plan *plan;
+        check_success(norma_plan_create(&plan, context, &desc));
+        norma_plan_describe(plan, line, sizeof line);
+        if (seed % 2) {
+            check(strcmp(first, line) == 0);
+        } else {
+            different += strcmp(first, line) != 0;
+            strcpy(first, line);
+        }
+        norma_plan_destroy(plan);
+        norma_context_destroy(context);
+    }
+    check(different == 10);
+    static const char *const words[] = {"random",    "random:",   "random:x", "random:1x",
+                                        "random:-1", "random: 1", "none",     "random:99999999999999999999999"};
+    for (size_t i = 0; i < COUNT_OF(words); i++) {
+        refuse_under("NORMA_TUNING", words[i]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +339,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(environment_num_threads),
         cmocka_unit_test(environment_verbose),
         cmocka_unit_test(context_destroyed_before_its_plan),
+        cmocka_unit_test(tuning_by_chance),
     };
     return suite_main("context", tests, COUNT_OF(tests), argc, argv);
 }
