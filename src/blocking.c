@@ -71,29 +71,35 @@ static int64_t strip_of(const norma_problem *problem, int threads)
     return at_least(strip / problem->group * problem->group, problem->group);
 }
 
-/* Tall matrices read whole rows ahead, in cache 4 KB and past it 16; narrow ones, which are one stretch of memory, in cache
- * not. */
+/* Tall matrices read whole rows ahead, past the caches 16 KB and in them 4. Narrow ones, which are one stretch of memory, read
+ * ahead past the caches only. */
 static int64_t ahead_of(const norma_problem *problem, bool stream)
 {
-    if (!problem->channels || problem->reduced_count != 1) {
+    if (!problem->channels || problem->reduced_count != 1 || (!stream && problem->fold > 1)) {
         return 0;
     }
+    const int64_t most = (stream ? 16 : 4) * 1024 / (int64_t)norma_dtype_size(problem->dtype); /* elements */
     const int64_t stride = problem->reduced[0].x_stride;
-    if (!stream && problem->fold > 1) {
-        return 0;
-    }
-    const int64_t bytes = stream ? 16 * 1024 : 4 * 1024;
-    return at_least(bytes / (int64_t)norma_dtype_size(problem->dtype) / stride, bytes > 0) * at_most(stride, bytes);
+    return stride < most ? most / stride * stride : most;
+}
+
+bool norma_isa_streams(norma_isa isa)
+{
+    return isa == NORMA_ISA_AVX2 || isa == NORMA_ISA_AVX512;
 }
 
 norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa isa, int threads)
 {
+    if (problem->empty) {
+        const norma_blocking none = {.order = NORMA_PAIRS, .group = 2, .strip = 1, .threads = 1};
+        return none;
+    }
     const norma_cpu_info *cpu = norma_cpu();
     const int64_t l3 = at_least(cpu->l3_size ? cpu->l3_size : cpu->l2_size, 1024 * 1024);
     const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
     const int64_t elements = problem->sets * problem->count;
     const int64_t bytes = 2 * elements * size;
-    const bool streams = isa == NORMA_ISA_AVX2 || isa == NORMA_ISA_AVX512; /* the others' kernels have no way past the caches */
+    const bool streams = norma_isa_streams(isa);
     norma_blocking blocking = {
         .order = NORMA_PAIRS, .group = 2, .strip = problem->length, .stream = streams && bytes >= l3 / 2, .threads = threads};
     if (problem->geometry == NORMA_FIBERS) {

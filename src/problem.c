@@ -9,17 +9,18 @@
 typedef struct expanded_shape {
     int rank;
     int64_t shape[NORMA_MAX_RANK + 1];
-    uint32_t axes;   /* reduced */
-    bool as_columns; /* each element is a column of one row: rows of one element would be slow */
+    uint32_t axes;  /* reduced */
+    bool keep_ones; /* reduced axes of extent 1 stay, so that the geometry does not depend on it */
 } expanded_shape;
 
 /* Batch norm's planes of a few elements are ends of runs more than runs: each position is a column then, and a channel a group
- * of them. */
+ * of them. What is given does not depend on the batch, so neither may the geometry, for its formula rounds in its own way. */
 static bool planes_as_columns(const norma_desc *desc)
 {
     enum { SMALL = 16, IMAGES_MIN = 4 };
-    return desc->op == NORMA_BATCH_NORM && desc->layout == NORMA_NCHW && desc->shape[2] > 1 && desc->shape[2] <= SMALL &&
-           desc->shape[0] >= IMAGES_MIN;
+    const bool given = desc->statistics == NORMA_STATISTICS_GIVEN;
+    const bool several = given || (desc->op == NORMA_BATCH_NORM && desc->shape[0] >= IMAGES_MIN);
+    return several && desc->layout == NORMA_NCHW && desc->shape[2] > 1 && desc->shape[2] <= SMALL;
 }
 
 static expanded_shape expand_shape(const norma_desc *desc)
@@ -35,23 +36,25 @@ static expanded_shape expand_shape(const norma_desc *desc)
     const int64_t n = desc->shape[0], c = desc->shape[axis], spatial = desc->shape[3 - axis];
     const int64_t block = norma_channel_block(desc);
     if (planes_as_columns(desc)) {
-        const expanded_shape columns = {2, {n, c * spatial}, 1, false};
+        const expanded_shape columns = {2, {n, c * spatial}, 1, true};
         e = columns;
-    } else if (given && desc->layout == NORMA_NCHW && spatial > 1) {
+    } else if (given && desc->layout == NORMA_NCHW && spatial != 1) {
         e.axes = 4; /* nothing is reduced: planes in memory order */
     } else if (desc->op == NORMA_INSTANCE_NORM && !given && spatial == 1) {
-        const expanded_shape columns = {3, {n, 1, c}, 2, true};
+        const expanded_shape columns = {3, {n, 1, c}, 2, true}; /* rows of one element would be slow */
         e = columns;
     } else if (group && (desc->layout == NORMA_NCHW || spatial == 1)) {
         const expanded_shape groups = {4, {n, desc->groups, c / desc->groups, spatial}, 12, false};
         e = groups;
     } else if (block > 1) {
-        const expanded_shape blocks = {4, {n, c / block, spatial, block}, desc->op == NORMA_BATCH_NORM || given ? 5 : 4, false};
+        const uint32_t axes = desc->op == NORMA_BATCH_NORM || given ? 5 : 4;
+        const expanded_shape blocks = {4, {n, c / block, spatial, block}, axes, given};
         e = blocks;
     } else if (group) {
         e.axes = 2; /* each channel by itself; a group's columns then merge */
     } else if (given) {
-        e.axes = 3 & ~(uint32_t)(axis == 1 ? 2 : 0);
+        e.axes = desc->layout == NORMA_NHWC ? 3 : 1;
+        e.keep_ones = true;
     }
     return e;
 }
@@ -73,7 +76,7 @@ static int merge_axes(const expanded_shape *desc, kind_axis *merged)
         const bool reduced = desc->axes >> k & 1;
         if (count > 0 && merged[count - 1].reduced == reduced) {
             merged[count - 1].axis.extent *= extent;
-        } else if (!reduced || extent != 1 || desc->as_columns) {
+        } else if (!reduced || extent != 1 || desc->keep_ones) {
             merged[count++] = (kind_axis){{extent, stride, stride}, reduced};
         }
         stride *= extent;
@@ -133,6 +136,7 @@ static void set_geometry(norma_problem *problem, const norma_desc *desc)
 static void set_channels(norma_problem *problem, const norma_desc *desc)
 {
     problem->group = 1;
+    problem->per_channel = 1;
     problem->instances = 1;
     problem->width = problem->length;
     if (desc->op != NORMA_BATCH_NORM && desc->op != NORMA_INSTANCE_NORM && desc->op != NORMA_GROUP_NORM) {

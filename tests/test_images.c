@@ -12,9 +12,10 @@ static const trial_spot plain_spot = {GUARD_END, 0, false};
 
 /* (n, c, spatial, groups): sizes around a vector, a strip, a leaf; one of each; no round number. */
 static const int64_t shapes[][4] = {
-    {1, 1, 1, 1},    {1, 3, 1, 3},     {2, 1, 5, 1},     {3, 4, 1, 2},    {2, 3, 49, 1},   {2, 60, 49, 4},   {1, 64, 256, 32},
-    {3, 17, 33, 17}, {2, 6, 8193, 2},  {5, 30, 77, 15},  {1, 520, 9, 1},  {2, 1100, 3, 2}, {4, 16, 700, 1},  {70, 3, 65, 3},
-    {2, 513, 20, 9}, {1, 8, 20000, 1}, {600, 20, 1, 10}, {2, 48, 530, 6}, {2, 48, 40, 4},  {1, 320, 30, 32}, {3, 16, 1, 4},
+    {1, 1, 1, 1},    {1, 3, 1, 3},     {2, 1, 5, 1},     {3, 4, 1, 2},    {2, 3, 49, 1},    {2, 60, 49, 4},   {1, 64, 256, 32},
+    {3, 17, 33, 17}, {2, 6, 8193, 2},  {5, 30, 77, 15},  {1, 520, 9, 1},  {2, 1100, 3, 2},  {4, 16, 700, 1},  {70, 3, 65, 3},
+    {2, 513, 20, 9}, {1, 8, 20000, 1}, {600, 20, 1, 10}, {2, 48, 530, 6}, {2, 48, 40, 4},   {1, 320, 30, 32}, {3, 16, 1, 4},
+    {4, 3, 2, 3},    {5, 24, 9, 6},    {6, 100, 16, 10}, {40, 600, 7, 1}, {3, 1100, 20, 1},
 };
 static const norma_layout layouts[] = {NORMA_NCHW, NORMA_NHWC, NORMA_NCHW8C, NORMA_NCHW16C};
 
@@ -99,13 +100,13 @@ static void accuracy_at_offsets(void **state)
 {
     (void)state;
     static const double offsets[] = {0, 1e2, 1e4, 1e6};
-    static const int64_t images[][4] = {{2, 16, 3000, 4}, {1, 40, 1024, 5}};
+    static const int64_t images[][4] = {{2, 16, 3000, 4}, {1, 48, 1024, 6}};
     for (size_t i = 0; i < COUNT_OF(offsets) * COUNT_OF(images); i++) {
-        for (int k = 0; k < 9; k++) {
-            const norma_op op = k / 3 == 0 ? NORMA_BATCH_NORM : k / 3 == 1 ? NORMA_INSTANCE_NORM : NORMA_GROUP_NORM;
-            const norma_desc desc = desc_of(op, images[i % COUNT_OF(images)], layouts[k % 3], NORMA_F32);
+        for (int k = 0; k < 12; k++) {
+            const norma_op op = k / 4 == 0 ? NORMA_BATCH_NORM : k / 4 == 1 ? NORMA_INSTANCE_NORM : NORMA_GROUP_NORM;
+            const norma_desc desc = desc_of(op, images[i % COUNT_OF(images)], layouts[k % 4], NORMA_F32);
             trial *t = trial_of(desc, false, false, offsets[i / COUNT_OF(images)], 1);
-            suite_case("%s, layout %d, offset %g", norma_op_name(op), k % 3, offsets[i / COUNT_OF(images)]);
+            suite_case("%s, layout %d, offset %g", norma_op_name(op), k % 4, offsets[i / COUNT_OF(images)]);
             isa_check_each(t);
             trial_destroy(t);
         }
@@ -116,10 +117,10 @@ static void accuracy_at_offsets(void **state)
 static void constant_channels(void **state)
 {
     (void)state;
-    for (int k = 0; k < 6; k++) {
-        const norma_op op = k / 2 == 0 ? NORMA_BATCH_NORM : k / 2 == 1 ? NORMA_INSTANCE_NORM : NORMA_GROUP_NORM;
-        const int64_t image[] = {2, 12, 300, 4};
-        const norma_desc desc = desc_of(op, image, k % 2 ? NORMA_NHWC : NORMA_NCHW, NORMA_F32);
+    for (int k = 0; k < 12; k++) {
+        const norma_op op = k / 4 == 0 ? NORMA_BATCH_NORM : k / 4 == 1 ? NORMA_INSTANCE_NORM : NORMA_GROUP_NORM;
+        const int64_t image[] = {2, 48, 300, 4};
+        const norma_desc desc = desc_of(op, image, layouts[k % 4], NORMA_F32);
         trial *t = trial_of(desc, true, true, 0, 1);
         for (int64_t i = 0; i < t->want->sets * t->want->length; i++) {
             element_set(NORMA_F32, t->x, t->want->x_at[i], 1234.567);
@@ -179,13 +180,16 @@ static void one_group_is_layer_norm_over_channels_and_space(void **state)
 static void as_many_groups_as_channels_is_instance_norm(void **state)
 {
     (void)state;
-    static const int64_t images[][3] = {{3, 7, 111}, {2, 32, 1024}, {2, 100, 49}, {3, 12, 1}};
+    static const int64_t images[][3] = {{3, 7, 111}, {2, 32, 1024}, {2, 112, 49}, {3, 16, 1}};
     for (size_t i = 0; i < COUNT_OF(images); i++) {
-        for (int k = 0; k < 4; k++) {
+        for (int k = 0; k < 8; k++) {
             const int64_t *s = images[i];
-            const norma_layout layout = k & 1 ? NORMA_NHWC : NORMA_NCHW;
+            const norma_layout layout = layouts[k % 4];
+            if (!layout_takes(layout, s[1])) {
+                continue;
+            }
             check_alike(norma_group_norm_desc(s[0], s[1], s[2], s[1], layout, NORMA_F32),
-                        norma_instance_norm_desc(s[0], s[1], s[2], layout, NORMA_F32), k & 2, "instance norm");
+                        norma_instance_norm_desc(s[0], s[1], s[2], layout, NORMA_F32), k / 4, "instance norm");
         }
     }
 }
@@ -231,28 +235,45 @@ static void both_layouts_agree(void **state)
 }
 
 /* The last of several images, alone and behind others. */
+static void check_alone(norma_op op, norma_layout layout, int64_t batch, int64_t spatial, bool given)
+{
+    const int64_t many_of[] = {batch, 48, spatial, 6}, one_of[] = {1, 48, spatial, 6};
+    norma_desc desc = desc_of(op, many_of, layout, NORMA_F32), alone = desc_of(op, one_of, layout, NORMA_F32);
+    desc.statistics = alone.statistics = given ? NORMA_STATISTICS_GIVEN : NORMA_STATISTICS_OF_BATCH;
+    trial *many = trial_of(desc, true, true, 2, 1), *one = trial_of(alone, true, true, 2, 1);
+    const size_t image = 48 * (size_t)spatial * sizeof(float), channels = 48 * sizeof(float);
+    const size_t last = (size_t)(batch - 1) * image;
+    memcpy(one->x, (char *)many->x + last, image);
+    memcpy(one->scale, many->scale, channels);
+    memcpy(one->shift, many->shift, channels);
+    if (given) {
+        memcpy(one->given_mean, many->given_mean, channels);
+        memcpy(one->given_variance, many->given_variance, channels);
+    }
+    suite_case("%s, layout %d, the last of %lld images of %lld positions, %s statistics", norma_op_name(op), (int)layout,
+               (long long)batch, (long long)spatial, given ? "given" : "own");
+    for (norma_isa isa = isa_next(0); isa; isa = isa_next(isa)) {
+        trial_place(many, plain_spot);
+        trial_place(one, plain_spot);
+        isa_run_serial(many, isa);
+        isa_run_serial(one, isa);
+        check(memcmp((char *)many->args.y + last, one->args.y, image) == 0);
+    }
+    trial_destroy(many);
+    trial_destroy(one);
+}
+
 static void an_image_alone_or_in_a_batch(void **state)
 {
     (void)state;
-    const int64_t batch[] = {5, 24, 515, 6}, alone[] = {1, 24, 515, 6};
-    for (int k = 0; k < 4; k++) {
-        const norma_op op = k & 1 ? NORMA_GROUP_NORM : NORMA_INSTANCE_NORM;
-        const norma_layout layout = k & 2 ? NORMA_NHWC : NORMA_NCHW;
-        trial *many = trial_of(desc_of(op, batch, layout, NORMA_F32), true, true, 2, 1);
-        trial *one = trial_of(desc_of(op, alone, layout, NORMA_F32), true, true, 2, 1);
-        const size_t image = 24 * 515 * sizeof(float);
-        memcpy(one->x, (char *)many->x + 4 * image, image);
-        memcpy(one->scale, many->scale, 24 * sizeof(float));
-        memcpy(one->shift, many->shift, 24 * sizeof(float));
-        for (norma_isa isa = isa_next(0); isa; isa = isa_next(isa)) {
-            trial_place(many, plain_spot);
-            trial_place(one, plain_spot);
-            isa_run_serial(many, isa);
-            isa_run_serial(one, isa);
-            check(memcmp((char *)many->args.y + 4 * image, one->args.y, image) == 0);
-        }
-        trial_destroy(many);
-        trial_destroy(one);
+    static const int64_t spatials[] = {1, 9, 16, 17, 515}, batches[] = {2, 5};
+    for (size_t i = 0; i < COUNT_OF(spatials) * COUNT_OF(batches) * COUNT_OF(layouts); i++) {
+        const norma_layout layout = layouts[i % 4];
+        const int64_t batch = batches[i / 4 % 2], spatial = spatials[i / 8];
+        check_alone(NORMA_INSTANCE_NORM, layout, batch, spatial, false);
+        check_alone(NORMA_GROUP_NORM, layout, batch, spatial, false);
+        check_alone(NORMA_INSTANCE_NORM, layout, batch, spatial, true);
+        check_alone(NORMA_BATCH_NORM, layout, batch, spatial, true);
     }
 }
 
@@ -296,10 +317,10 @@ static void known_uniform(void **state)
 }
 
 /* One way of keeping running statistics, after two batches. */
-static void check_running(norma_op op, norma_momentum_mode mode, double momentum, int unbiased, norma_layout layout,
+static void check_running(norma_op op, norma_momentum_mode mode, double momentum, int unbiased, norma_layout layout, int S,
                           int threads)
 {
-    enum { N = 3, C = 48, S = 40 };
+    enum { N = 5, C = 48 };
     const int64_t shape[] = {N, C, S, 1};
     norma_desc desc = desc_of(op, shape, layout, NORMA_F32);
     desc.momentum_mode = mode;
@@ -352,7 +373,9 @@ static void running_statistics(void **state)
     (void)state;
     for (int k = 0; k < 48; k++) {
         const norma_op op = k & 1 ? NORMA_INSTANCE_NORM : NORMA_BATCH_NORM;
-        check_running(op, (norma_momentum_mode)(1 + k / 16), k / 16 == 1 ? 0.9 : 0.1, k / 8 % 2, layouts[k / 2 % 4], 1 + k % 3);
+        check_running(op, (norma_momentum_mode)(1 + k / 16), k / 16 == 1 ? 0.9 : 0.1, k / 8 % 2, layouts[k / 2 % 4], 9, 1);
+        check_running(op, (norma_momentum_mode)(1 + k / 16), k / 16 == 1 ? 0.9 : 0.1, k / 8 % 2, layouts[k / 2 % 4], 700,
+                      1 + k % 3);
     }
 }
 
@@ -430,26 +453,33 @@ static void scales_beyond_the_factor(void **state)
     }
 }
 
+/* An extent of 0 where nothing is reduced over: such a plan's run writes nothing. */
 static void no_images(void **state)
 {
     (void)state;
     norma_plan *plan;
     const norma_args nothing = {.struct_size = sizeof nothing};
-    for (int k = 0; k < 6; k++) {
-        const norma_layout layout = k & 1 ? NORMA_NHWC : NORMA_NCHW;
-        const int64_t none[] = {0, 12, 5, 3};
-        norma_desc desc = desc_of(k / 2 == 0   ? NORMA_INSTANCE_NORM
-                                  : k / 2 == 1 ? NORMA_GROUP_NORM
-                                               : NORMA_BATCH_NORM,
-                                  none, layout, NORMA_F32);
-        if (desc.op == NORMA_BATCH_NORM) {
-            check_refused(norma_plan_create(&plan, NULL, &desc), NORMA_INVALID_ARGUMENT, "desc.shape[0]");
-            desc.statistics = NORMA_STATISTICS_GIVEN;
+    static const int64_t none[][4] = {{0, 48, 5, 3}, {2, 48, 0, 3}, {2, 0, 5, 1}, {0, 48, 0, 3}};
+    for (size_t i = 0; i < COUNT_OF(none); i++) {
+        for (int k = 0; k < 16; k++) {
+            const norma_op op = k / 4 == 0 ? NORMA_BATCH_NORM : k / 4 == 3 ? NORMA_GROUP_NORM : NORMA_INSTANCE_NORM;
+            norma_desc desc = desc_of(op, none[i], layouts[k % 4], NORMA_F32);
+            desc.statistics = k / 4 < 2 ? NORMA_STATISTICS_GIVEN : NORMA_STATISTICS_OF_BATCH;
+            suite_case("%s of %lldx%lldx%lld, layout %d, statistics %d", norma_op_name(op), (long long)none[i][0],
+                       (long long)none[i][1], (long long)none[i][2], (int)layouts[k % 4], (int)desc.statistics);
+            const bool empty_reduction = desc.statistics == NORMA_STATISTICS_OF_BATCH &&
+                                         (none[i][2] == 0 || (op == NORMA_GROUP_NORM && none[i][1] == 0));
+            if (empty_reduction) {
+                check_refused(norma_plan_create(&plan, NULL, &desc), NORMA_INVALID_ARGUMENT, "desc.shape[");
+                continue;
+            }
+            check_success(norma_plan_create(&plan, NULL, &desc));
+            check_success(norma_run(plan, &nothing));
+            norma_plan_destroy(plan);
         }
-        check_success(norma_plan_create(&plan, NULL, &desc));
-        check_success(norma_run(plan, &nothing));
-        norma_plan_destroy(plan);
     }
+    const norma_desc desc = norma_batch_norm_desc(0, 12, 5, NORMA_NCHW, NORMA_F32);
+    check_refused(norma_plan_create(&plan, NULL, &desc), NORMA_INVALID_ARGUMENT, "desc.shape[0]");
 }
 
 int main(int argc, char **argv)

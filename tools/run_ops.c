@@ -13,6 +13,7 @@
     (OPTION_BIT(OPTION_MEAN) | OPTION_BIT(OPTION_VARIANCE) | OPTION_BIT(OPTION_TRAIN) | OPTION_BIT(OPTION_MOMENTUM) |          \
      OPTION_BIT(OPTION_MOMENTUM_MODE) | OPTION_BIT(OPTION_RUNNING_VARIANCE) | OPTION_BIT(OPTION_RUNNING_MEAN_OUT) |            \
      OPTION_BIT(OPTION_RUNNING_VARIANCE_OUT))
+#define RUNNING_DEFAULTS [OPTION_MOMENTUM] = "0.9", [OPTION_MOMENTUM_MODE] = "running", [OPTION_RUNNING_VARIANCE] = "biased"
 
 static bool settle_epsilon(const run_options *options, norma_desc *desc, tool_failure *failure)
 {
@@ -104,12 +105,7 @@ static const run_op ops[] = {
                    "batch_norm --input x.npy --output y.npy --train --layout nhwc",
         .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS |
                  RUNNING_OPTIONS,
-        .defaults = {[OPTION_LAYOUT] = "nchw",
-                     [OPTION_EPSILON] = "1e-5",
-                     [OPTION_EPSILON_MODE] = "inside",
-                     [OPTION_MOMENTUM] = "0.9",
-                     [OPTION_MOMENTUM_MODE] = "running",
-                     [OPTION_RUNNING_VARIANCE] = "biased"},
+        .defaults = {[OPTION_LAYOUT] = "nchw", [OPTION_EPSILON] = "1e-5", [OPTION_EPSILON_MODE] = "inside", RUNNING_DEFAULTS},
         .build = run_build_batch_norm,
     },
     {
@@ -123,12 +119,7 @@ static const run_op ops[] = {
                    "instance_norm --input x.npy --output y.npy --layout nhwc",
         .takes = AFFINE_OPTIONS | OPTION_BIT(OPTION_LAYOUT) | EPSILON_OPTIONS | OPTION_BIT(OPTION_SAVE_MEAN) | SAVE_OPTIONS |
                  RUNNING_OPTIONS,
-        .defaults = {[OPTION_LAYOUT] = "nchw",
-                     [OPTION_EPSILON] = "1e-5",
-                     [OPTION_EPSILON_MODE] = "inside",
-                     [OPTION_MOMENTUM] = "0.9",
-                     [OPTION_MOMENTUM_MODE] = "running",
-                     [OPTION_RUNNING_VARIANCE] = "biased"},
+        .defaults = {[OPTION_LAYOUT] = "nchw", [OPTION_EPSILON] = "1e-5", [OPTION_EPSILON_MODE] = "inside", RUNNING_DEFAULTS},
         .build = run_build_instance_norm,
     },
     {

@@ -163,7 +163,8 @@ NORMA_API norma_status norma_get_cpu_info(norma_cpu_info *info);
 typedef struct norma_context norma_context;
 
 /* A parallel loop of the caller's: calls task(argument, i) exactly once for each i in [0, count), in any order on any
- * threads, and returns when all have returned. Called by norma_run() on the thread that called it. */
+ * threads, and returns when all have returned. Called by norma_run() on the thread that called it. norma_run() and the tasks
+ * need up to 256 KB of stack each. */
 typedef void (*norma_task)(void *argument, size_t index);
 typedef void (*norma_parallel_for)(void *pool, size_t count, norma_task task, void *argument);
 
@@ -176,8 +177,8 @@ typedef struct norma_context_options {
 } norma_context_options;
 
 /* Makes a context. options may be NULL for all defaults. Reads NORMA_ISA (generic, avx2, avx512 or neon: may only lower),
- * NORMA_NUM_THREADS and NORMA_VERBOSE (1: one line to stderr per plan). Errors: an unknown word in these variables or
- * an option out of range is NORMA_INVALID_ARGUMENT. The context may be shared by any threads. */
+ * NORMA_NUM_THREADS, NORMA_TUNING (random:SEED) and NORMA_VERBOSE (1: one line to stderr per plan). Errors: an unknown word in
+ * these variables or an option out of range is NORMA_INVALID_ARGUMENT. The context may be shared by any threads. */
 NORMA_API norma_status norma_context_create(norma_context **context, const norma_context_options *options);
 
 /* Gives up the caller's hold; plans made from the context keep it alive. NULL is allowed. */
@@ -344,9 +345,9 @@ static inline norma_desc norma_instance_norm_desc(int64_t n, int64_t c, int64_t 
     return desc;
 }
 
-/* Group norm: each group of c / groups neighbouring channels of each batch item, over those channels and space. Shapes, scale
- * and shift as for batch norm; args.mean and rstd have one element per item and group. epsilon 1e-5.
- * (Wu, He: Group Normalization, arXiv 1803.08494, eq. 7; ONNX GroupNormalization 21.) */
+/* Group norm: each group of c / groups neighbouring channels of each batch item, over those channels and space. Shapes as for
+ * batch norm; scale and shift are [c], or with desc.affine_of_groups [groups]; args.mean and rstd have one element per item and
+ * group. epsilon 1e-5. (Wu, He: Group Normalization, arXiv 1803.08494, eq. 7; ONNX GroupNormalization 18 and 21.) */
 static inline norma_desc norma_group_norm_desc(int64_t n, int64_t c, int64_t spatial, int64_t groups, norma_layout layout,
                                                norma_dtype dtype)
 {
@@ -393,7 +394,8 @@ typedef struct norma_args {
     void *y;
     const void *scale; /* gamma, or NULL */
     const void *shift; /* beta, or NULL */
-    void *mean;        /* out, one per reduced set in order, or NULL; not for RMS and Lp norm, nor with given statistics */
+    void *mean; /* out, one per reduced set in order (item, then channel or group, whatever the layout), or NULL; not for RMS
+                   and Lp norm, nor with given statistics */
     void *rstd; /* out, likewise: 1 / divisor (0 where that is 0), or with NORMA_SAVE_VARIANCE the v of norma_epsilon_mode */
     void *pool; /* goes before the context's pool for this run when not NULL */
     const void *given_mean;     /* batch and instance norm with NORMA_STATISTICS_GIVEN: [c] */

@@ -263,7 +263,7 @@ static void finish_piece(const norma_plan *plan, const norma_args *args, int64_t
     norma_drive_tasks(plan, args, piece->tasks, apply_rows, piece);
 }
 
-/* Each group's columns become alike. */
+/* Each group's columns become alike, by the tree of template/strip.h. */
 static void merge_groups(norma_column *columns, int64_t count, int64_t group)
 {
     for (int64_t first = 0; group > 1 && first < count; first += group) {
@@ -323,7 +323,9 @@ static void normalize_split(const norma_plan *plan, const norma_args *args)
 {
     const norma_problem *problem = &plan->problem;
     const int64_t pieces = norma_divide_up(problem->length, room_of(problem));
-    const int64_t room = norma_divide_up(problem->length, pieces);
+    const int64_t line = 64 / (int64_t)norma_dtype_size(problem->dtype);
+    const int64_t even = norma_divide_up(norma_divide_up(problem->length, pieces), line) * line;
+    const int64_t room = smaller(smaller(even, room_of(problem)), problem->length); /* whole lines: others do not stream */
     const bool whole_groups = problem->group <= room && problem->length % problem->group == 0;
     const int64_t step = whole_groups ? room / problem->group * problem->group : problem->group;
     for (int64_t item = 0; item < problem->outer * problem->length / problem->width; item++) {

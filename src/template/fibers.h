@@ -157,7 +157,7 @@ INLINE void write_with(fiber_step step, const strip *s)
     }
 }
 
-/* One element where a column's factor times its scale may leave the type's range; else the bits that write_vector() gives. */
+/* One element where a column's factor times its scale may leave the type's range; else the bits that write_one() gives. */
 INLINE real write_element(const strip *s, int64_t i, real x)
 {
     const norma_fibers_job *job = s->job;

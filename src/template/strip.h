@@ -296,7 +296,7 @@ INLINE norma_partial partial_of_column(const strip *s, int64_t i)
     return norma_column_partial(&column);
 }
 
-/* Each group's columns become alike. */
+/* Each group's columns become alike. (drivers/fibers.c does the same where columns come in pieces.) */
 INLINE void merge_groups(strip *s)
 {
     const int64_t group = s->job->group;
@@ -316,21 +316,23 @@ INLINE void merge_groups(strip *s)
     s->count *= (double)group;
 }
 
-/* The factor of each column. The loops below are simple enough for the compiler to vectorize: where columns are short, their
- * ends are most of the work. */
+/* The factor of each column. Where columns are short their ends are most of the work, so the loops down to finish_own() are
+ * such as compilers vectorize; here that takes constants instead of the normalizer's choices. */
 INLINE void factors_of_strip(const strip *s, double *factor)
 {
-    norma_normalizer usual = *s->job->normalizer;
-    if (usual.epsilon_mode == NORMA_EPSILON_INSIDE && usual.statistic == NORMA_MOMENTS) {
-        usual.epsilon_mode = NORMA_EPSILON_INSIDE;
-        usual.statistic = NORMA_MOMENTS;
+    const norma_normalizer normalizer = *s->job->normalizer;
+    const norma_normalizer usual = {.statistic = NORMA_MOMENTS,
+                                    .epsilon_mode = NORMA_EPSILON_INSIDE,
+                                    .epsilon = normalizer.epsilon,
+                                    .weight = normalizer.weight};
+    if (normalizer.epsilon_mode == usual.epsilon_mode && normalizer.statistic == usual.statistic) {
         for (int64_t i = 0; i < s->own; i++) {
             factor[i] = norma_normalizer_factor(&usual, s->m2[i] * usual.weight);
         }
         return;
     }
     for (int64_t i = 0; i < s->own; i++) {
-        factor[i] = norma_normalizer_factor(&usual, s->m2[i] * usual.weight);
+        factor[i] = norma_normalizer_factor(&normalizer, s->m2[i] * normalizer.weight);
     }
 }
 

@@ -167,6 +167,35 @@ static norma_desc instance_few_nhwc(norma_dtype dtype)
     return norma_instance_norm_desc(1, 8, 30011, NORMA_NHWC, dtype);
 }
 
+static norma_desc channel_few_nchw(norma_dtype dtype)
+{
+    return norma_channel_norm_desc(1, 1100, 700, NORMA_NCHW, dtype);
+}
+
+static norma_desc lp_few_fibers(norma_dtype dtype)
+{
+    const int64_t shape[] = {9000, 21};
+    return norma_lp_norm_desc(2, shape, 0, 2, dtype);
+}
+
+/* Rows of several channels that are split. */
+static norma_desc group_few_nchw(norma_dtype dtype)
+{
+    return norma_group_norm_desc(1, 12, 3001, 2, NORMA_NCHW, dtype);
+}
+
+static norma_desc batch_few_positions(norma_dtype dtype)
+{
+    return norma_batch_norm_desc(700, 21, 9, NORMA_NCHW, dtype);
+}
+
+static norma_desc batch_given_many_channels(norma_dtype dtype)
+{
+    norma_desc desc = norma_batch_norm_desc(3, 1100, 70, NORMA_NCHW, dtype);
+    desc.statistics = NORMA_STATISTICS_GIVEN;
+    return desc;
+}
+
 static norma_desc batch_wide_nhwc(norma_dtype dtype)
 {
     return norma_batch_norm_desc(2, 700, 777, NORMA_NHWC, dtype);
@@ -234,6 +263,11 @@ static const struct {
     {"group_norm_nhwc", group_nhwc},
     {"group_norm_wide_nhwc", group_wide_nhwc},
     {"instance_norm_few_nhwc", instance_few_nhwc},
+    {"channel_norm_few_nchw", channel_few_nchw},
+    {"lp_norm_few_fibers", lp_few_fibers},
+    {"group_norm_few_nchw", group_few_nchw},
+    {"batch_norm_few_positions", batch_few_positions},
+    {"batch_norm_given_many_channels", batch_given_many_channels},
     {"batch_norm_wide_nhwc", batch_wide_nhwc},
     {"group_norm_few_nhwc", group_few_nhwc},
     {"group_norm_one_nhwc", group_one_nhwc},
