@@ -91,13 +91,14 @@ INLINE void finish_pair(const norma_rows_job *job, int64_t row, row_pair *pair)
 
 INLINE out_rows rows_from(write_step step, const norma_rows_job *job, int64_t row)
 {
-    out_rows out = {.x = (const real *)job->x + row * job->x_stride,
-                    .y = (real *)job->y + row * job->y_stride,
-                    .x_stride = job->x_stride,
-                    .y_stride = job->y_stride,
-                    .scale = job->scale,
-                    .shift = job->shift,
-                    .ahead = job->blocking->ahead};
+    out_rows out; /* field by field: clearing those that most steps do not have costs as much as setting the others */
+    out.x = (const real *)job->x + row * job->x_stride;
+    out.y = (real *)job->y + row * job->y_stride;
+    out.x_stride = job->x_stride;
+    out.y_stride = job->y_stride;
+    out.scale = job->scale;
+    out.shift = job->shift;
+    out.ahead = job->blocking->ahead;
     if (step.channels) {
         out.channels = job->channels;
         out.per_channel = job->per_channel;
