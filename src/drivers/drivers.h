@@ -50,6 +50,12 @@ static inline bool norma_by_channel(const norma_plan *plan, const norma_args *ar
     return plan->problem.channels && (args->scale || args->shift);
 }
 
+/* Whether scales and shifts that go by channel lie along the run all the same: one element of it per channel. */
+static inline bool norma_channels_along(const norma_plan *plan)
+{
+    return plan->problem.channels && plan->problem.per_channel == 1 && plan->problem.length > 1;
+}
+
 /* The element `index` of a tensor; NULL stays NULL. */
 static inline const void *norma_at(const norma_plan *plan, const void *tensor, int64_t index)
 {

@@ -83,35 +83,29 @@ static void write_pieces(const norma_plan *plan, const norma_pieces *pieces)
     kernel->apply(&job, pieces);
 }
 
-/* Elements [first, last) of a run. */
+/* Elements [first, last) of a run. Where it has several channels, each has its own affine. */
 static void write_range(const planes_set *set, int64_t run, int64_t first, int64_t last)
 {
     const norma_plan *plan = set->plan;
     const norma_problem *problem = &plan->problem;
     const norma_args *args = set->args;
+    const bool several = norma_by_channel(plan, args) && !norma_channels_along(plan) && problem->per_channel < problem->length;
+    const int64_t each = several ? problem->per_channel : problem->length;
     int64_t x, y;
     norma_axes_offset(problem->reduced, problem->reduced_count, run, &x, &y);
-    norma_pieces pieces = {.runs = 1, .affine = &set->affine};
-    const bool by_channel = norma_by_channel(plan, args);
-    /* A channel of one element in a run of many: the parameters lie along the run. */
-    const bool along = !by_channel || (problem->per_channel == 1 && problem->length > 1);
-    if (along && !set->affine.own_shift) {
-        pieces.scale = norma_at(plan, args->scale, first + set->channel);
-        pieces.shift = norma_at(plan, args->shift, first + set->channel);
-    }
-    const bool whole = along || set->affine.own_shift;
     while (first < last) {
-        norma_affine affine;
-        int64_t end = last;
-        if (!whole) {
-            const int64_t channel = first / problem->per_channel;
-            affine = affine_of_channel(plan, args, set->affine, set->channel + channel);
-            pieces.affine = &affine;
-            end = (channel + 1) * problem->per_channel < last ? (channel + 1) * problem->per_channel : last;
+        const int64_t index = first / each;
+        const int64_t end = (index + 1) * each < last ? (index + 1) * each : last;
+        const norma_affine affine = several ? affine_of_channel(plan, args, set->affine, set->channel + index) : set->affine;
+        norma_pieces pieces = {.x = norma_at(plan, set->x, x + first),
+                               .y = norma_out_at(plan, set->y, y + first),
+                               .count = end - first,
+                               .runs = 1,
+                               .affine = &affine};
+        if (!affine.own_shift) {
+            pieces.scale = norma_at(plan, args->scale, set->channel + first);
+            pieces.shift = norma_at(plan, args->shift, set->channel + first);
         }
-        pieces.x = norma_at(plan, set->x, x + first);
-        pieces.y = norma_out_at(plan, set->y, y + first);
-        pieces.count = end - first;
         write_pieces(plan, &pieces);
         first = end;
     }

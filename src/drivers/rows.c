@@ -34,8 +34,7 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *args)
     const norma_problem *problem = &plan->problem;
     const int threads = plan->blocking.threads;
     const bool by_channel = norma_by_channel(plan, args);
-    /* Channels of one element: scale and shift lie along the row, those of its group. */
-    const bool along = by_channel && problem->per_channel == 1 && problem->length > 1;
+    const bool along = by_channel && norma_channels_along(plan);
     const int64_t turns = along ? problem->channels / problem->length : 1;
     const int64_t rows = problem->outer / turns;
     /* A row beyond NORMA_SEGMENTS_MAX leaves has segments, which only planes know, as they alone know given and running
