@@ -39,6 +39,7 @@ typedef struct bench_list {
     bool quick;
     const bench_shape *shapes;
     size_t count;
+    bool given; /* statistics are given, as for inference */
 } bench_list;
 
 extern const bench_list bench_rows_lists[];
@@ -70,6 +71,7 @@ typedef struct bench_problem {
     size_t element_size;
     double useful_bytes; /* x read once, y written once: what GB/s counts */
     bool scale, shift;   /* whether the op takes them */
+    bool given;          /* whether it takes statistics, one per set */
     bool quick;
 } bench_problem;
 
@@ -80,6 +82,7 @@ void bench_problem_make(bench_problem *problem, size_t index);
 
 typedef struct bench_tensors {
     void *x, *y, *scale, *shift;
+    void *mean, *variance; /* given ones */
 } bench_tensors;
 
 /* Allocates on 64-byte boundaries and fills, so that every page is there before anything is timed. False with a

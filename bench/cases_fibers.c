@@ -11,9 +11,9 @@ static const bench_shape channels[] = {{{8, 64, 56, 56}, true}};
 static const bench_shape first_stage[] = {{{8, 96, 56, 56}, false}};
 
 const bench_list bench_fibers_lists[] = {
-    {NORMA_CHANNEL_NORM, NORMA_F32, BENCH_NCHW, true, convnext, COUNT(convnext)},
-    {NORMA_CHANNEL_NORM, NORMA_F32, BENCH_NHWC, true, convnext, COUNT(convnext)},
-    {NORMA_CHANNEL_NORM, NORMA_F64, BENCH_NCHW, false, first_stage, COUNT(first_stage)},
-    {NORMA_MVN, NORMA_F32, BENCH_NCHW, true, channels, COUNT(channels)},
+    {NORMA_CHANNEL_NORM, NORMA_F32, BENCH_NCHW, true, convnext, COUNT(convnext), false},
+    {NORMA_CHANNEL_NORM, NORMA_F32, BENCH_NHWC, true, convnext, COUNT(convnext), false},
+    {NORMA_CHANNEL_NORM, NORMA_F64, BENCH_NCHW, false, first_stage, COUNT(first_stage), false},
+    {NORMA_MVN, NORMA_F32, BENCH_NCHW, true, channels, COUNT(channels), false},
 };
 const size_t bench_fibers_lists_count = COUNT(bench_fibers_lists);

@@ -1,5 +1,5 @@
 /* Batch, instance and group norm of vision and diffusion models, without scale and shift (which cost nothing beside the rest).
- */
+ * Batch norm with the batch's statistics, and with given ones. */
 #include "bench.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -16,11 +16,13 @@ static const bench_shape diffusion[] = {{{1, 320, 64, 64}, true},  {{2, 640, 32,
 static const bench_shape style[] = {{{1, 128, 128, 128}, true}, {{1, 32, 256, 256}, false}, {{32, 256, 14, 14}, false}};
 
 const bench_list bench_images_lists[] = {
-    {NORMA_BATCH_NORM, NORMA_F32, BENCH_NCHW, true, resnet, COUNT(resnet)},
-    {NORMA_BATCH_NORM, NORMA_F32, BENCH_NHWC, true, resnet, COUNT(resnet)},
-    {NORMA_GROUP_NORM, NORMA_F32, BENCH_NCHW, true, diffusion, COUNT(diffusion)},
-    {NORMA_GROUP_NORM, NORMA_F32, BENCH_NHWC, true, diffusion, COUNT(diffusion)},
-    {NORMA_INSTANCE_NORM, NORMA_F32, BENCH_NCHW, true, style, COUNT(style)},
-    {NORMA_INSTANCE_NORM, NORMA_F32, BENCH_NHWC, false, style, COUNT(style)},
+    {NORMA_BATCH_NORM, NORMA_F32, BENCH_NCHW, true, resnet, COUNT(resnet), true},
+    {NORMA_BATCH_NORM, NORMA_F32, BENCH_NHWC, true, resnet, COUNT(resnet), true},
+    {NORMA_BATCH_NORM, NORMA_F32, BENCH_NCHW, true, resnet, COUNT(resnet), false},
+    {NORMA_BATCH_NORM, NORMA_F32, BENCH_NHWC, true, resnet, COUNT(resnet), false},
+    {NORMA_GROUP_NORM, NORMA_F32, BENCH_NCHW, true, diffusion, COUNT(diffusion), false},
+    {NORMA_GROUP_NORM, NORMA_F32, BENCH_NHWC, true, diffusion, COUNT(diffusion), false},
+    {NORMA_INSTANCE_NORM, NORMA_F32, BENCH_NCHW, true, style, COUNT(style), false},
+    {NORMA_INSTANCE_NORM, NORMA_F32, BENCH_NHWC, false, style, COUNT(style), false},
 };
 const size_t bench_images_lists_count = COUNT(bench_images_lists);

@@ -14,11 +14,11 @@ static const bench_shape transformer[] = {
 static const bench_shape levels[] = {{{128, 768}, false}, {{512, 1024}, true}, {{8192, 4096}, false}, {{1, 4096}, false}};
 
 const bench_list bench_rows_lists[] = {
-    {NORMA_LAYER_NORM, NORMA_F32, BENCH_ROWS, true, transformer, COUNT(transformer)},
-    {NORMA_RMS_NORM, NORMA_F32, BENCH_ROWS, true, transformer, COUNT(transformer)},
-    {NORMA_LP_NORM, NORMA_F32, BENCH_ROWS, true, levels, COUNT(levels)},
-    {NORMA_MVN, NORMA_F32, BENCH_ROWS, false, levels, COUNT(levels)},
-    {NORMA_LAYER_NORM, NORMA_F64, BENCH_ROWS, true, levels, COUNT(levels)},
-    {NORMA_RMS_NORM, NORMA_F64, BENCH_ROWS, false, levels, COUNT(levels)},
+    {NORMA_LAYER_NORM, NORMA_F32, BENCH_ROWS, true, transformer, COUNT(transformer), false},
+    {NORMA_RMS_NORM, NORMA_F32, BENCH_ROWS, true, transformer, COUNT(transformer), false},
+    {NORMA_LP_NORM, NORMA_F32, BENCH_ROWS, true, levels, COUNT(levels), false},
+    {NORMA_MVN, NORMA_F32, BENCH_ROWS, false, levels, COUNT(levels), false},
+    {NORMA_LAYER_NORM, NORMA_F64, BENCH_ROWS, true, levels, COUNT(levels), false},
+    {NORMA_RMS_NORM, NORMA_F64, BENCH_ROWS, false, levels, COUNT(levels), false},
 };
 const size_t bench_rows_lists_count = COUNT(bench_rows_lists);

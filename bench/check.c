@@ -57,6 +57,14 @@ static double expected(const bench_tensors *tensors, const bench_problem *proble
     return (element(tensors->x, problem, at) - r->mean) * r->factor * scale + shift;
 }
 
+/* Given statistics, one per set. */
+static reference given_reference(const bench_tensors *tensors, const bench_problem *problem, int64_t set)
+{
+    const double v = element(tensors->variance, problem, set);
+    const reference r = {element(tensors->mean, problem, set), 1 / sqrt(v + problem->desc.epsilon)};
+    return r;
+}
+
 static bool check_set(const bench_tensors *tensors, const bench_problem *problem, int64_t set, char *sentence)
 {
     const bench_sets *sets = &problem->sets;
@@ -64,7 +72,7 @@ static bool check_set(const bench_tensors *tensors, const bench_problem *problem
     /* An Lp norm's results are as small as the set is long, so "1" is their root mean square instead. */
     const double unit = problem->desc.op == NORMA_LP_NORM ? 1 / sqrt((double)(sets->pieces * sets->length)) : 1;
     const int64_t base = set / sets->inner * sets->outer_stride + set % sets->inner * sets->inner_stride;
-    const reference r = reference_of(tensors->x, problem, base);
+    const reference r = problem->given ? given_reference(tensors, problem, set) : reference_of(tensors->x, problem, base);
     for (int64_t i = 0; i < sets->pieces * sets->length; i++) {
         const int64_t at = place(sets, base, i);
         const double want = expected(tensors, problem, &r, at, i % sets->length);

@@ -62,6 +62,8 @@ bench_ready bench_norma_prepare(void **state, const bench_path *path, const benc
     s->args.y = tensors->y;
     s->args.scale = problem->scale ? tensors->scale : NULL;
     s->args.shift = problem->shift ? tensors->shift : NULL;
+    s->args.given_mean = problem->given ? tensors->mean : NULL;
+    s->args.given_variance = problem->given ? tensors->variance : NULL;
     if (path->argument == NORMA_ISA_BEST) {
         snprintf(label, BENCH_SENTENCE_MAX, "%s", norma_isa_name(isa));
     }

@@ -38,14 +38,14 @@ static bool is_centered(const bench_problem *problem)
     return problem->desc.op != NORMA_RMS_NORM && problem->desc.op != NORMA_LP_NORM;
 }
 
-/* There are no passes yet for sums of squares over fibers, nor for columns of few channels. */
+/* There are no passes yet for sums of squares over fibers, nor for columns of few channels; given statistics leave one pass. */
 bool bench_unfused_exists(const bench_path *path, const bench_problem *problem)
 {
     (void)path;
     const norma_op op = problem->desc.op;
     const bool by_channel = op == NORMA_BATCH_NORM || op == NORMA_INSTANCE_NORM || op == NORMA_GROUP_NORM;
     const bool columns = by_channel && problem->layout == BENCH_NHWC;
-    return bench_passes_for(bench_isa()) && !columns && (is_centered(problem) || !is_fibers(problem));
+    return bench_passes_for(bench_isa()) && !columns && !problem->given && (is_centered(problem) || !is_fibers(problem));
 }
 
 static norma_normalizer normalizer_of(const bench_problem *problem)

@@ -43,7 +43,8 @@ static void append(char *name, const char *format, ...)
 static void name_problem(bench_problem *problem, const bench_list *list, const bench_shape *shape)
 {
     problem->name[0] = '\0';
-    append(problem->name, "%s/%s/%s/", norma_op_name(list->op), norma_dtype_name(list->dtype), layout_names[list->layout]);
+    append(problem->name, "%s%s/%s/%s/", norma_op_name(list->op), list->given ? "_given" : "", norma_dtype_name(list->dtype),
+           layout_names[list->layout]);
     for (int k = 0; k < BENCH_RANK_MAX && shape->extent[k]; k++) {
         append(problem->name, "%s%lld", k ? "x" : "", (long long)shape->extent[k]);
     }
@@ -150,6 +151,7 @@ void bench_problem_make(bench_problem *problem, size_t index)
     name_problem(problem, list, shape);
     problem->layout = list->layout;
     problem->quick = list->quick && shape->quick;
+    problem->given = list->given;
     problem->scale = list->op == NORMA_LAYER_NORM || list->op == NORMA_RMS_NORM || list->op == NORMA_CHANNEL_NORM;
     problem->shift = list->op == NORMA_LAYER_NORM || list->op == NORMA_CHANNEL_NORM;
     if (list->layout == BENCH_ROWS) {
@@ -158,6 +160,9 @@ void bench_problem_make(bench_problem *problem, size_t index)
         describe_image(problem, list->op, list->dtype, shape->extent);
     } else {
         describe_channels(problem, list->op, list->dtype, shape->extent);
+    }
+    if (list->given) {
+        problem->desc.statistics = NORMA_STATISTICS_GIVEN;
     }
     problem->elements = problem->sets.count * problem->sets.pieces * problem->sets.length;
     problem->element_size = list->dtype == NORMA_F64 ? sizeof(double) : sizeof(float);

@@ -46,7 +46,8 @@ typedef struct fill {
     int64_t count;
     size_t element_size;
     uint64_t seed;
-    bool nan; /* all of them, instead of values */
+    bool nan;      /* all of them, instead of values */
+    bool positive; /* their squares and a little more */
 } fill;
 
 static void fill_share(void *argument, int index, int count)
@@ -55,7 +56,8 @@ static void fill_share(void *argument, int index, int count)
     int64_t first, last;
     bench_share(f->count, 1024, index, count, &first, &last);
     for (int64_t i = first; i < last; i++) {
-        const double value = f->nan ? (double)NAN : value_at(f->seed + (uint64_t)i);
+        const double any = f->nan ? (double)NAN : value_at(f->seed + (uint64_t)i);
+        const double value = f->positive ? any * any + 0.1 : any;
         if (f->element_size == sizeof(double)) {
             ((double *)f->out)[i] = value;
         } else {
@@ -69,7 +71,8 @@ bool bench_tensors_create(bench_tensors *tensors, const bench_problem *problem, 
     memset(tensors, 0, sizeof *tensors);
     const size_t bytes = round_up((size_t)problem->elements * problem->element_size);
     const size_t parameters = round_up((size_t)problem->sets.length * problem->element_size);
-    /* The unfused path's statistics come on top, at most two doubles per set. */
+    const size_t statistics = round_up((size_t)problem->sets.count * problem->element_size);
+    /* Statistics come on top, given or the unfused path's: at most two doubles per set. */
     const size_t needed = 2 * bytes + 2 * parameters + (size_t)problem->sets.count * 16;
     const size_t available = available_bytes();
     const size_t margin = (size_t)64 << 20;
@@ -82,18 +85,24 @@ bool bench_tensors_create(bench_tensors *tensors, const bench_problem *problem, 
     tensors->y = aligned_alloc(64, bytes);
     tensors->scale = aligned_alloc(64, parameters);
     tensors->shift = aligned_alloc(64, parameters);
-    if (!tensors->x || !tensors->y || !tensors->scale || !tensors->shift) {
+    tensors->mean = aligned_alloc(64, statistics);
+    tensors->variance = aligned_alloc(64, statistics);
+    if (!tensors->x || !tensors->y || !tensors->scale || !tensors->shift || !tensors->mean || !tensors->variance) {
         bench_tensors_destroy(tensors);
         snprintf(sentence, BENCH_SENTENCE_MAX, "needs %.0f MiB of memory; the system gives less to this process",
                  (double)needed / (1 << 20));
         return false;
     }
-    fill x = {tensors->x, problem->elements, problem->element_size, 0, false};
-    fill scale = {tensors->scale, problem->sets.length, problem->element_size, (uint64_t)1 << 40, false};
-    fill shift = {tensors->shift, problem->sets.length, problem->element_size, (uint64_t)1 << 41, false};
+    fill x = {tensors->x, problem->elements, problem->element_size, 0, false, false};
+    fill scale = {tensors->scale, problem->sets.length, problem->element_size, (uint64_t)1 << 40, false, false};
+    fill shift = {tensors->shift, problem->sets.length, problem->element_size, (uint64_t)1 << 41, false, false};
+    fill mean = {tensors->mean, problem->sets.count, problem->element_size, (uint64_t)1 << 42, false, false};
+    fill variance = {tensors->variance, problem->sets.count, problem->element_size, (uint64_t)1 << 43, false, true};
     bench_parallel(threads, fill_share, &x);
     bench_parallel(1, fill_share, &scale);
     bench_parallel(1, fill_share, &shift);
+    bench_parallel(1, fill_share, &mean);
+    bench_parallel(1, fill_share, &variance);
     bench_tensors_spoil(tensors, problem);
     return true;
 }
@@ -104,11 +113,13 @@ void bench_tensors_destroy(bench_tensors *tensors)
     free(tensors->y);
     free(tensors->scale);
     free(tensors->shift);
+    free(tensors->mean);
+    free(tensors->variance);
     memset(tensors, 0, sizeof *tensors);
 }
 
 void bench_tensors_spoil(const bench_tensors *tensors, const bench_problem *problem)
 {
-    fill y = {tensors->y, problem->elements, problem->element_size, 0, true};
+    fill y = {tensors->y, problem->elements, problem->element_size, 0, true, false};
     bench_parallel(1, fill_share, &y);
 }
