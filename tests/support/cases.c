@@ -164,17 +164,17 @@ static norma_desc group_wide_nhwc(norma_dtype dtype)
 /* Fewer matrices than threads: split by rows. */
 static norma_desc instance_few_nhwc(norma_dtype dtype)
 {
-    return norma_instance_norm_desc(1, 8, 30011, NORMA_NHWC, dtype);
+    return norma_instance_norm_desc(1, 8, 9001, NORMA_NHWC, dtype);
 }
 
 static norma_desc channel_few_nchw(norma_dtype dtype)
 {
-    return norma_channel_norm_desc(1, 1100, 700, NORMA_NCHW, dtype);
+    return norma_channel_norm_desc(1, 600, 100, NORMA_NCHW, dtype);
 }
 
 static norma_desc lp_few_fibers(norma_dtype dtype)
 {
-    const int64_t shape[] = {9000, 21};
+    const int64_t shape[] = {1100, 21};
     return norma_lp_norm_desc(2, shape, 0, 2, dtype);
 }
 
@@ -186,29 +186,29 @@ static norma_desc group_few_nchw(norma_dtype dtype)
 
 static norma_desc batch_few_positions(norma_dtype dtype)
 {
-    return norma_batch_norm_desc(700, 21, 9, NORMA_NCHW, dtype);
+    return norma_batch_norm_desc(530, 7, 9, NORMA_NCHW, dtype);
 }
 
 static norma_desc batch_given_many_channels(norma_dtype dtype)
 {
-    norma_desc desc = norma_batch_norm_desc(3, 1100, 70, NORMA_NCHW, dtype);
+    norma_desc desc = norma_batch_norm_desc(2, 1100, 20, NORMA_NCHW, dtype);
     desc.statistics = NORMA_STATISTICS_GIVEN;
     return desc;
 }
 
 static norma_desc batch_wide_nhwc(norma_dtype dtype)
 {
-    return norma_batch_norm_desc(2, 700, 777, NORMA_NHWC, dtype);
+    return norma_batch_norm_desc(1, 520, 600, NORMA_NHWC, dtype);
 }
 
 static norma_desc group_few_nhwc(norma_dtype dtype)
 {
-    return norma_group_norm_desc(1, 40, 6001, 5, NORMA_NHWC, dtype);
+    return norma_group_norm_desc(1, 40, 2401, 5, NORMA_NHWC, dtype);
 }
 
 static norma_desc group_one_nhwc(norma_dtype dtype)
 {
-    return norma_group_norm_desc(1, 600, 1030, 1, NORMA_NHWC, dtype);
+    return norma_group_norm_desc(1, 520, 514, 1, NORMA_NHWC, dtype);
 }
 
 static norma_desc batch_blocked(norma_dtype dtype)
@@ -229,7 +229,7 @@ static norma_desc group_blocked(norma_dtype dtype)
 
 static norma_desc group_blocked_few(norma_dtype dtype)
 {
-    return norma_group_norm_desc(1, 48, 2100, 2, NORMA_NCHW8C, dtype);
+    return norma_group_norm_desc(1, 48, 700, 2, NORMA_NCHW8C, dtype);
 }
 
 static const struct {
