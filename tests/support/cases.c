@@ -186,7 +186,7 @@ static norma_desc group_few_nchw(norma_dtype dtype)
 
 static norma_desc batch_few_positions(norma_dtype dtype)
 {
-    return norma_batch_norm_desc(530, 7, 9, NORMA_NCHW, dtype);
+    return norma_batch_norm_desc(530, 21, 9, NORMA_NCHW, dtype);
 }
 
 static norma_desc batch_given_many_channels(norma_dtype dtype)
