@@ -163,7 +163,7 @@ static norma_status check_row_stride(const norma_desc *desc, const char *name, i
     if (stride == 0) {
         return NORMA_SUCCESS;
     }
-    if (desc->op == NORMA_BATCH_NORM || desc->op == NORMA_INSTANCE_NORM || desc->op == NORMA_GROUP_NORM) {
+    if (norma_desc_by_channel(desc)) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.%s: %s takes dense tensors, expected 0, got %lld", name,
                           norma_op_name(desc->op), (long long)stride);
     }

@@ -25,10 +25,9 @@ static bool planes_as_columns(const norma_desc *desc)
 
 static expanded_shape expand_shape(const norma_desc *desc)
 {
-    const bool image = desc->op == NORMA_BATCH_NORM || desc->op == NORMA_INSTANCE_NORM || desc->op == NORMA_GROUP_NORM;
     expanded_shape e = {.rank = desc->rank, .axes = desc->axes};
     memcpy(e.shape, desc->shape, sizeof desc->shape);
-    if (!image) {
+    if (!norma_desc_by_channel(desc)) {
         return e;
     }
     const bool given = desc->statistics == NORMA_STATISTICS_GIVEN, group = desc->op == NORMA_GROUP_NORM;
@@ -139,7 +138,7 @@ static void set_channels(norma_problem *problem, const norma_desc *desc)
     problem->per_channel = 1;
     problem->instances = 1;
     problem->width = problem->length;
-    if (desc->op != NORMA_BATCH_NORM && desc->op != NORMA_INSTANCE_NORM && desc->op != NORMA_GROUP_NORM) {
+    if (!norma_desc_by_channel(desc)) {
         return;
     }
     const int64_t channels = desc->shape[norma_channel_axis(desc)];

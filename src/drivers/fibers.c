@@ -95,6 +95,11 @@ static void apply_given(void *argument, size_t task)
     }
 }
 
+static int64_t strips_of_matrix(const norma_plan *plan)
+{
+    return norma_divide_up(plan->problem.length, plan->blocking.strip);
+}
+
 /* Strips [first, last) of matrix `outer`. */
 static void normalize_strips(const fibers_share *share, int64_t outer, int64_t first, int64_t last)
 {
@@ -129,7 +134,7 @@ static void normalize_instances(void *argument, size_t task)
     const norma_problem *problem = &plan->problem;
     const norma_fibers_kernel *kernel = plan->kernel;
     const int64_t matrices = problem->width / problem->length, strip = plan->blocking.strip;
-    const int64_t strips = norma_divide_up(problem->length, strip);
+    const int64_t strips = strips_of_matrix(plan);
     const int64_t last = norma_part_begin(share->units, share->tasks, (int64_t)task + 1);
     for (int64_t unit = norma_part_begin(share->units, share->tasks, (int64_t)task); unit < last; unit++) {
         const int64_t first = unit % strips * strip, end = smaller(first + strip, problem->length);
@@ -148,11 +153,6 @@ static void normalize_instances(void *argument, size_t task)
             norma_running_take(plan, share->args, unit / strips * problem->length + first + i, &sums[i]);
         }
     }
-}
-
-static int64_t strips_of_matrix(const norma_plan *plan)
-{
-    return norma_divide_up(plan->problem.length, plan->blocking.strip);
 }
 
 static void normalize_share(void *argument, size_t task)
