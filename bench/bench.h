@@ -1,7 +1,7 @@
 /*
  * norma-bench: what its C files and the Google Benchmark harness (harness.cc) share.
  *
- * A list (cases_*.c) crosses an op with shapes; each makes a problem. A path is one way to compute a problem: norma itself,
+ * Each case (cases/) makes a problem. A path is one way to compute a problem: norma itself,
  * the unfused passes, a plain copy as the yardstick, later the peers. The harness crosses problems, paths and thread counts,
  * checks what each computes, and only then times it.
  */
@@ -13,41 +13,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cases.h"
 #include "norma/norma.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Cases */
+/* Problems */
 
-typedef enum bench_layout { BENCH_ROWS, BENCH_NCHW, BENCH_NHWC } bench_layout;
-
-enum { BENCH_RANK_MAX = 4, BENCH_NAME_MAX = 96, BENCH_SENTENCE_MAX = 512 };
-
-/* Extents by name, 0 after the last: rows x cols for BENCH_ROWS, else N x C x H x W whatever the memory order. */
-typedef struct bench_shape {
-    int64_t extent[BENCH_RANK_MAX];
-    bool quick;
-} bench_shape;
-
-/* One op at several shapes. With --quick, the quick shapes of the quick lists. */
-typedef struct bench_list {
-    norma_op op;
-    norma_dtype dtype;
-    bench_layout layout;
-    bool quick;
-    const bench_shape *shapes;
-    size_t count;
-    bool given; /* statistics are given, as for inference */
-} bench_list;
-
-extern const bench_list bench_rows_lists[];
-extern const size_t bench_rows_lists_count;
-extern const bench_list bench_fibers_lists[];
-extern const size_t bench_fibers_lists_count;
-extern const bench_list bench_images_lists[];
-extern const size_t bench_images_lists_count;
+enum { BENCH_SENTENCE_MAX = CASE_SENTENCE_MAX };
 
 /* Where the reduced sets lie, in elements. Set k begins at k / inner * outer_stride + k % inner * inner_stride and has
  * `pieces` pieces, piece_stride apart, of `length` elements, step apart; scale and shift are indexed by the latter. */
@@ -63,9 +38,9 @@ typedef struct bench_sets {
 } bench_sets;
 
 typedef struct bench_problem {
-    char name[BENCH_NAME_MAX]; /* "layer_norm/f32/rows/512x1024" */
+    char name[CASE_NAME_MAX]; /* "layer_norm/f32/rows/512x1024" */
     norma_desc desc;
-    bench_layout layout;
+    case_layout layout;
     bench_sets sets;
     int64_t elements; /* of x */
     size_t element_size;
@@ -75,8 +50,7 @@ typedef struct bench_problem {
     bool quick;
 } bench_problem;
 
-size_t bench_problem_count(void);
-void bench_problem_make(bench_problem *problem, size_t index);
+void bench_problem_make(bench_problem *problem, const case_spec *spec);
 
 /* Tensors */
 
@@ -111,6 +85,7 @@ typedef struct bench_path {
     const char *name;
     const char *variant; /* of several paths with one name the fastest is reported, and its variant named; NULL: none */
     int argument;        /* for prepare */
+    const char *tuning;  /* for norma's own paths: as norma_context_options has it */
     bool exact_copy;     /* y must equal x */
     /* Whether there is such a case at all, told from the machine without any tensor. */
     bool (*exists)(const struct bench_path *path, const bench_problem *problem);
@@ -180,13 +155,14 @@ typedef struct bench_cell {
 enum { BENCH_PATHS_MAX = 24 };
 
 typedef struct bench_line {
-    char name[BENCH_NAME_MAX];
+    char name[CASE_NAME_MAX];
     double useful_bytes;
     int threads;
     bench_cell cells[BENCH_PATHS_MAX]; /* by index of the path that leads its name */
 } bench_line;
 
-void bench_table_print(FILE *out, const bench_line *lines, size_t count);
+/* Tuned over untuned has a column where anything was timed untuned, or where `tuned` says so. */
+void bench_table_print(FILE *out, const bench_line *lines, size_t count, bool tuned);
 
 /* Options */
 
@@ -200,6 +176,7 @@ typedef struct bench_words {
 
 typedef struct bench_options {
     bool quick, list, help;
+    bool tuned; /* tuned over default, and nothing else */
     bench_words op, dtype, path;
     int threads[BENCH_WORDS_MAX];
     size_t threads_count;

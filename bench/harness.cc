@@ -74,12 +74,18 @@ struct Selection {
         return true;
     }
 
+    // Only where it is asked for: it says the same as fused wherever no tuning file is in force.
+    bool wants_untuned(const bench_path &path) const
+    {
+        return std::strcmp(path.name, "untuned") != 0 || options.path.count > 0;
+    }
+
     bool wants(const bench_problem &problem, const bench_path &path, const std::string &name) const
     {
         return (!options.quick || problem.quick) && bench_words_allow(&options.op, norma_op_name(problem.desc.op)) &&
                bench_words_allow(&options.dtype, norma_dtype_name(problem.desc.dtype)) &&
-               bench_words_allow(&options.path, path.name) && std::regex_search(name, filter) != filter_inverted &&
-               path.exists(&path, &problem);
+               bench_words_allow(&options.path, path.name) && wants_untuned(path) &&
+               std::regex_search(name, filter) != filter_inverted && path.exists(&path, &problem);
     }
 };
 
@@ -98,7 +104,8 @@ struct Group {
 Group select_group(const Selection &selection, size_t index, int threads)
 {
     Group group = {{}, threads, {}};
-    bench_problem_make(&group.problem, index);
+    const case_spec spec = case_at(index);
+    bench_problem_make(&group.problem, &spec);
     size_t column = 0, wanted = 0;
     for (size_t i = 0; i < bench_path_count; i++) {
         const bench_path &path = bench_paths[i];
@@ -109,7 +116,7 @@ Group select_group(const Selection &selection, size_t index, int threads)
         made.name = case_name(group.problem, path, threads);
         const bool want = selection.wants(group.problem, path, made.name);
         wanted += want;
-        if (want || (path.exact_copy && path.exists(&path, &group.problem))) {
+        if (want || (path.exact_copy && !selection.options.tuned && path.exists(&path, &group.problem))) {
             group.cases.push_back(made);
         }
     }
@@ -147,10 +154,11 @@ void time_cases(Group *group, Collector *collector, bench_line *line)
     for (Case &done : group->cases) {
         summarize(&done);
     }
-    const Case *copy = chosen_of(group->cases, "copy"), *unfused = chosen_of(group->cases, "unfused");
+    const Bases bases = {chosen_of(group->cases, "copy"), chosen_of(group->cases, "unfused"),
+                         chosen_of(group->cases, "untuned")};
     for (const Case &done : group->cases) {
         if (chosen_of(group->cases, done.path->name) == &done) {
-            collector->publish(done, group->problem.useful_bytes, copy, unfused);
+            collector->publish(done, group->problem.useful_bytes, bases);
             line->cells[done.column] = {done.timed(), !done.failure.empty(), done.noisy(), done.median};
         }
     }
@@ -195,7 +203,7 @@ struct Agenda {
 Agenda agenda_of(const Selection &selection)
 {
     Agenda agenda;
-    for (size_t i = 0; i < bench_problem_count(); i++) {
+    for (size_t i = 0; i < case_count(); i++) {
         for (size_t k = 0; k < selection.options.threads_count; k++) {
             const int threads = selection.options.threads[k];
             const Group group = select_group(selection, i, threads);
@@ -254,7 +262,7 @@ int run(const Agenda &agenda, const Selection &selection, const Flags &flags)
     }
     collector.finish();
     if (format == "console") {
-        bench_table_print(stdout, lines.data(), lines.size());
+        bench_table_print(stdout, lines.data(), lines.size(), selection.options.tuned);
     }
     file.flush();
     if (!file) {

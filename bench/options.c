@@ -17,6 +17,7 @@ static const char help[] =
     "                   group_norm.\n"
     "  --dtype WORDS    Only these types: f32, f64.\n"
     "  --path WORDS     Only these paths (below). The copy runs with any of them, as their yardstick.\n"
+    "  --tuned-vs-default   What the tuning file of this machine gains (norma-tune): fused and untuned, and nothing else.\n"
     "  --threads NS     These thread counts instead of 1 and one per core.\n"
     "  --help           Print this text.\n"
     "\n"
@@ -27,6 +28,8 @@ static const char help[] =
     "norm with given statistics, as for inference. Paths:\n"
     "\n"
     "  fused            norma as anyone calls it: a plan with every default.\n"
+    "  untuned          The same by the built-in rules, whatever a tuning file says. Only when asked for, and only where\n"
+    "                   the file changes anything.\n"
     "  generic, avx2, avx512, neon\n"
     "                   The same, held to one instruction set. Those that this processor has.\n"
     "  unfused          Each step a pass over memory of its own: statistics, normalize, scale, shift. Each is vectorized for\n"
@@ -38,6 +41,7 @@ static const char help[] =
     "  GB/s             Useful bytes per second, in 10^9: x read once and y written once, whatever a path really moves.\n"
     "  vs_copy          GB/s over the copy's at that shape and thread count, in the same run. 1 is as fast as memory allows.\n"
     "  vs_unfused       GB/s over the unfused path's, likewise.\n"
+    "  vs_untuned       GB/s over the untuned path's, where that was timed.\n"
     "\n"
     "All paths of a shape work on the same memory and take turns in random order, repetition by repetition, so that a noisy\n"
     "moment hits all of them alike. A shape that fits a cache is measured from that cache. Before a path is timed, its\n"
@@ -190,10 +194,10 @@ static bool is_foreign(const char *argument)
 
 bool bench_options_parse(bench_options *options, int *argc, char **argv, char *sentence)
 {
-    static const char *const flags[] = {"--quick", "--list", "--help"};
+    static const char *const flags[] = {"--quick", "--list", "--help", "--tuned-vs-default"};
     static const char *const valued[] = {"--op", "--dtype", "--path", "--threads"};
     memset(options, 0, sizeof *options);
-    bool *const set[] = {&options->quick, &options->list, &options->help};
+    bool *const set[] = {&options->quick, &options->list, &options->help, &options->tuned};
     int kept = 1;
     for (int i = 1; i < *argc; i++) {
         char *argument = argv[i];
@@ -222,5 +226,8 @@ bool bench_options_parse(bench_options *options, int *argc, char **argv, char *s
         }
     }
     *argc = kept;
-    return true;
+    if (options->tuned && options->path.count > 0) {
+        return refuse(sentence, "--tuned-vs-default: --path is not for it, it times fused and untuned");
+    }
+    return !options->tuned || parse_words(&options->path, "--path", "fused,untuned", known_path, sentence);
 }

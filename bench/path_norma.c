@@ -1,5 +1,6 @@
 /* The library itself through its public API: with every default ("fused"), or held to one instruction set. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench.h"
 
@@ -10,9 +11,9 @@ typedef struct norma_state {
 } norma_state;
 
 /* A context of that instruction set, or NULL when the machine (or NORMA_ISA) has settled on another. */
-static norma_context *context_for(norma_isa isa, int threads, norma_isa *settled)
+static norma_context *context_for(norma_isa isa, const char *tuning, int threads, norma_isa *settled)
 {
-    const norma_context_options options = {.struct_size = sizeof options, .threads = threads, .isa = isa};
+    const norma_context_options options = {.struct_size = sizeof options, .threads = threads, .isa = isa, .tuning = tuning};
     norma_context *context = NULL;
     if (norma_context_create(&context, &options) != NORMA_SUCCESS) {
         return NULL;
@@ -29,7 +30,7 @@ static norma_context *context_for(norma_isa isa, int threads, norma_isa *settled
 norma_isa bench_isa(void)
 {
     norma_isa isa = NORMA_ISA_GENERIC;
-    norma_context_destroy(context_for(NORMA_ISA_BEST, 1, &isa));
+    norma_context_destroy(context_for(NORMA_ISA_BEST, "off", 1, &isa));
     return isa;
 }
 
@@ -37,9 +38,26 @@ bool bench_norma_exists(const bench_path *path, const bench_problem *problem)
 {
     (void)problem;
     norma_isa isa;
-    norma_context *context = context_for((norma_isa)path->argument, 1, &isa);
+    norma_context *context = context_for((norma_isa)path->argument, "off", 1, &isa);
     norma_context_destroy(context);
     return context != NULL || path->argument == NORMA_ISA_BEST;
+}
+
+/* Whether a plan with every default would run the same way: what is left of its description without where that comes from. */
+static bool runs_alike(const norma_state *s, const bench_problem *problem, int threads)
+{
+    char own[1024], other[1024] = "";
+    norma_isa isa;
+    norma_context *context = context_for(NORMA_ISA_BEST, NULL, threads, &isa);
+    norma_plan *plan = NULL;
+    if (context && norma_plan_create(&plan, context, &problem->desc) == NORMA_SUCCESS) {
+        norma_plan_describe(plan, other, sizeof other);
+        norma_plan_destroy(plan);
+    }
+    norma_context_destroy(context);
+    norma_plan_describe(s->plan, own, sizeof own);
+    const char *end = strstr(own, ", tuning ");
+    return end && strncmp(own, other, (size_t)(end - own)) == 0;
 }
 
 bench_ready bench_norma_prepare(void **state, const bench_path *path, const bench_problem *problem,
@@ -52,10 +70,13 @@ bench_ready bench_norma_prepare(void **state, const bench_path *path, const benc
         snprintf(sentence, BENCH_SENTENCE_MAX, "out of memory");
         return BENCH_BROKEN;
     }
-    s->context = context_for((norma_isa)path->argument, threads, &isa);
+    s->context = context_for((norma_isa)path->argument, path->tuning, threads, &isa);
     if (!s->context || norma_plan_create(&s->plan, s->context, &problem->desc) != NORMA_SUCCESS) {
         snprintf(sentence, BENCH_SENTENCE_MAX, "%s", norma_last_error());
         return BENCH_BROKEN;
+    }
+    if (path->tuning && runs_alike(s, problem, threads)) {
+        return BENCH_ABSENT;
     }
     s->args.struct_size = sizeof s->args;
     s->args.x = tensors->x;

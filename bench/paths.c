@@ -3,25 +3,26 @@
 
 #include "bench.h"
 
-#define NORMA_PATH(name, isa)                                                                                                  \
+#define NORMA_PATH(name, isa, tuning)                                                                                          \
     {                                                                                                                          \
-        name, NULL, isa, false, bench_norma_exists, bench_norma_prepare, bench_norma_run, bench_norma_release                  \
+        name, NULL, isa, tuning, false, bench_norma_exists, bench_norma_prepare, bench_norma_run, bench_norma_release          \
     }
 #define COPY_PATH(variant, kind)                                                                                               \
     {                                                                                                                          \
-        "copy", variant, kind, true, bench_copy_exists, bench_copy_prepare, bench_copy_run, bench_copy_release                 \
+        "copy", variant, kind, NULL, true, bench_copy_exists, bench_copy_prepare, bench_copy_run, bench_copy_release           \
     }
 
 const bench_path bench_paths[] = {
     COPY_PATH("memcpy", BENCH_COPY_LIBC),
     COPY_PATH("plain", BENCH_COPY_PLAIN),
     COPY_PATH("streaming", BENCH_COPY_STREAMING),
-    {"unfused", NULL, 0, false, bench_unfused_exists, bench_unfused_prepare, bench_unfused_run, bench_unfused_release},
-    NORMA_PATH("fused", NORMA_ISA_BEST),
-    NORMA_PATH("generic", NORMA_ISA_GENERIC),
-    NORMA_PATH("avx2", NORMA_ISA_AVX2),
-    NORMA_PATH("avx512", NORMA_ISA_AVX512),
-    NORMA_PATH("neon", NORMA_ISA_NEON),
+    {"unfused", NULL, 0, NULL, false, bench_unfused_exists, bench_unfused_prepare, bench_unfused_run, bench_unfused_release},
+    NORMA_PATH("fused", NORMA_ISA_BEST, NULL),
+    NORMA_PATH("untuned", NORMA_ISA_BEST, "off"),
+    NORMA_PATH("generic", NORMA_ISA_GENERIC, NULL),
+    NORMA_PATH("avx2", NORMA_ISA_AVX2, NULL),
+    NORMA_PATH("avx512", NORMA_ISA_AVX512, NULL),
+    NORMA_PATH("neon", NORMA_ISA_NEON, NULL),
 };
 const size_t bench_path_count = sizeof bench_paths / sizeof *bench_paths;
 

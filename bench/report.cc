@@ -20,14 +20,15 @@ double time_for(const Case &base, const Run &run)
 }
 
 // GB/s and ratios: like to like, the best over the best and the median over the median; one repetition over the median.
-void decorate(Run *run, const Case &chosen, double useful_bytes, const Case *copy, const Case *unfused, bool fill)
+void decorate(Run *run, const Case &chosen, double useful_bytes, const Bases &bases, bool fill)
 {
     if (run->aggregate_unit == benchmark::kPercentage || run->aggregate_name == "stddev" || !chosen.failure.empty()) {
         return;
     }
     const double seconds = seconds_of(*run);
     run->counters["GB/s"] = useful_bytes / seconds * 1e-9;
-    for (const auto &[name, base] : {std::make_pair("vs_copy", copy), std::make_pair("vs_unfused", unfused)}) {
+    for (const auto &[name, base] : {std::make_pair("vs_copy", bases.copy), std::make_pair("vs_unfused", bases.unfused),
+                                     std::make_pair("vs_untuned", bases.untuned)}) {
         if (base && base->timed()) {
             run->counters[name] = time_for(*base, *run) / seconds;
         } else if (fill) {
@@ -38,7 +39,7 @@ void decorate(Run *run, const Case &chosen, double useful_bytes, const Case *cop
 
 } // namespace
 
-void Collector::publish(const Case &chosen, double useful_bytes, const Case *copy, const Case *unfused)
+void Collector::publish(const Case &chosen, double useful_bytes, const Bases &bases)
 {
     for (const Sink &sink : sinks_) {
         std::vector<Run> single, aggregates;
@@ -55,7 +56,7 @@ void Collector::publish(const Case &chosen, double useful_bytes, const Case *cop
                 run.family_index = published_;
                 run.report_label = chosen.label;
                 // The CSV reporter insists on the columns of its first lines.
-                decorate(&run, chosen, useful_bytes, copy, unfused, sink.format == "csv");
+                decorate(&run, chosen, useful_bytes, bases, sink.format == "csv");
                 (aggregate ? aggregates : single).push_back(run);
             }
         }

@@ -53,6 +53,11 @@ struct Sink {
     }
 };
 
+// What a group's cases are compared with; NULL where there is none.
+struct Bases {
+    const Case *copy, *unfused, *untuned;
+};
+
 // Takes Google Benchmark's reports of a group. Its context is passed on once, whatever the number of groups.
 class Collector : public benchmark::BenchmarkReporter
 {
@@ -85,7 +90,7 @@ class Collector : public benchmark::BenchmarkReporter
         (*cases_)[std::stoul(runs.front().run_name.function_name)].reports.push_back(runs);
     }
 
-    void publish(const Case &chosen, double useful_bytes, const Case *copy, const Case *unfused);
+    void publish(const Case &chosen, double useful_bytes, const Bases &bases);
 
     void finish()
     {

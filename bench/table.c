@@ -1,4 +1,5 @@
 /* The table after a run: a line per shape and thread count, a column per path. */
+#include <math.h>
 #include <string.h>
 
 #include "bench.h"
@@ -44,17 +45,61 @@ static void print_ratio(FILE *out, const bench_line *line, size_t path, size_t b
     }
 }
 
-void bench_table_print(FILE *out, const bench_line *lines, size_t count)
+static double tuned_over_untuned(const bench_line *line, size_t fused, size_t untuned)
 {
-    const size_t fused = path_named("fused"), copy = path_named("copy"), unfused = path_named("unfused");
-    const bool ratios = any_timed(lines, count, fused);
+    return line->cells[untuned].timed ? line->cells[untuned].median / line->cells[fused].median : 1;
+}
+
+/* Where tuning changes no knob it is the same code, and there is nothing to time. */
+static void print_tuned(FILE *out, const bench_line *line, size_t fused, size_t untuned)
+{
+    if (line->cells[fused].timed && !line->cells[untuned].timed && !line->cells[untuned].failed) {
+        fprintf(out, "%11s ", "same");
+    } else {
+        print_ratio(out, line, fused, untuned);
+    }
+}
+
+static void print_gains(FILE *out, const bench_line *lines, size_t count, size_t fused, size_t untuned)
+{
+    double log_gain = 0, least = 0;
+    size_t timed = 0, changed = 0, worst = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (lines[i].cells[fused].timed) {
+            const double gain = tuned_over_untuned(&lines[i], fused, untuned);
+            log_gain += log(gain);
+            worst = timed == 0 || gain < least ? i : worst;
+            least = timed == 0 || gain < least ? gain : least;
+            changed += lines[i].cells[untuned].timed;
+            timed++;
+        }
+    }
+    if (timed) {
+        fprintf(
+            out,
+            "Tuned over untuned: %.3f in the geometric mean of %zu rows, of which tuning changed %zu; least %.2f (%s, %d).\n",
+            exp(log_gain / (double)timed), timed, changed, least, lines[worst].name, lines[worst].threads);
+    }
+}
+
+static void print_heads(FILE *out, const bench_line *lines, size_t count, bool ratios, bool tuned)
+{
     fprintf(out, "\n%-39s%4s", "GB/s", "thr");
     for (size_t path = 0; path < bench_path_count; path++) {
         if (bench_path_leads(path) && any_timed(lines, count, path)) {
             fprintf(out, "%8s ", bench_paths[path].name);
         }
     }
-    fprintf(out, "%s\n", ratios ? "   vs_copy   vs_unfused" : "");
+    fprintf(out, "%s%s\n", ratios ? "   vs_copy   vs_unfused" : "", ratios && tuned ? "  vs_untuned" : "");
+}
+
+void bench_table_print(FILE *out, const bench_line *lines, size_t count, bool tuned)
+{
+    const size_t fused = path_named("fused"), copy = path_named("copy"), unfused = path_named("unfused");
+    const size_t untuned = path_named("untuned");
+    const bool ratios = any_timed(lines, count, fused);
+    tuned = tuned || any_timed(lines, count, untuned);
+    print_heads(out, lines, count, ratios, tuned);
     for (size_t i = 0; i < count; i++) {
         fprintf(out, "%-39s%4d", lines[i].name, lines[i].threads);
         for (size_t path = 0; path < bench_path_count; path++) {
@@ -66,10 +111,16 @@ void bench_table_print(FILE *out, const bench_line *lines, size_t count)
             print_ratio(out, &lines[i], fused, copy);
             print_ratio(out, &lines[i], fused, unfused);
         }
+        if (ratios && tuned) {
+            print_tuned(out, &lines[i], fused, untuned);
+        }
         fputc('\n', out);
     }
     fprintf(out,
             "Medians over the repetitions; x read once + y written once, per second. vs_: fused over copy, over unfused.\n");
     fprintf(out,
             "~ not to be trusted: the machine did something else meanwhile (repetitions differ, or shared a processor).\n");
+    if (ratios && tuned) {
+        print_gains(out, lines, count, fused, untuned);
+    }
 }

@@ -1,12 +1,12 @@
 #include "blocking.h"
 
-#include <stdio.h>
-
 #include "cpu.h"
 #include "dtype.h"
 
 /* Less work than this costs more to hand to another thread (about 2 us a hand-over) than it takes. */
 #define WORK_PER_THREAD_MIN (64 * 1024)
+
+#define PAGE ((int64_t)4096)
 
 static int64_t at_least(int64_t value, int64_t least)
 {
@@ -23,37 +23,53 @@ static bool several_channels(const norma_problem *problem)
     return problem->geometry == NORMA_ROWS && problem->channels && problem->per_channel < problem->length;
 }
 
+/* Elements between rows, as far as it is worth prefetching. */
+static int64_t pitch_of(const norma_problem *problem)
+{
+    return at_most(problem->kept[0].x_stride, PAGE * PAGE);
+}
+
+void norma_blocking_set_order(norma_blocking *blocking, const norma_problem *problem, norma_rows_order order)
+{
+    const int64_t l2 = at_least(norma_cpu()->l2_size, 128 * 1024);
+    const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
+    const int64_t row = problem->length * size;
+    blocking->order = order;
+    blocking->group = 2;
+    blocking->strip = problem->length;
+    if (order == NORMA_GROUPS) {
+        blocking->group = (int)at_most(at_least(l2 / 4 / row, 1), NORMA_GROUP_MAX);
+        blocking->strip = at_most(2048 / size, problem->length);
+        blocking->ahead = 2 * PAGE / size;
+    } else if (order == NORMA_ABREAST) {
+        blocking->ahead = pitch_of(problem) + PAGE / 2 / size;
+    } else if (blocking->stream) {
+        blocking->group = row <= PAGE / 4 ? 8 : 2;
+        blocking->ahead = 4 * PAGE / size;
+    } else if (row <= PAGE / 4) {
+        blocking->group = row <= 3 * PAGE / 16 ? 8 : 4;
+        blocking->ahead = 12 * pitch_of(problem);
+    } else {
+        blocking->ahead = 3 * pitch_of(problem); /* measured: half of it has been read and may have left L1 */
+    }
+}
+
 /* Measured on Zen 5 (docs/performance.md). Past the caches, rows wider than a page go in groups that stay in L2, are written in
  * strips whose scale and shift stay in L1, and reading runs 8 KB ahead. Rows wider than a page, in L3 than half of one, go
  * abreast, as long as two, y, scale and shift find room in L1. Otherwise rows go in pairs, short ones several pairs at once. */
-static void set_rows(norma_blocking *blocking, const norma_problem *problem, int64_t bytes, bool streams)
+static norma_rows_order order_of(const norma_problem *problem, int64_t bytes, bool streams, bool stream)
 {
     const norma_cpu_info *cpu = norma_cpu();
     const int64_t l1 = at_least(cpu->l1_size, 16 * 1024);
     const int64_t l2 = at_least(cpu->l2_size, 128 * 1024);
-    const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
-    const int64_t row = problem->length * size;
-    const int64_t page = 4096;
+    const int64_t row = problem->length * (int64_t)norma_dtype_size(problem->dtype);
     const int64_t tenants =
         problem->takes_scale && !problem->channels ? 5 : 3; /* of L1, abreast: two rows of x, y, and these */
-    const int64_t pitch = at_most(problem->kept[0].x_stride, page * page);
-    if (blocking->stream && row > page) {
-        blocking->order = NORMA_GROUPS;
-        blocking->group = (int)at_most(at_least(l2 / 4 / row, 1), NORMA_GROUP_MAX);
-        blocking->strip = 2048 / size;
-        blocking->ahead = 2 * page / size;
-    } else if (blocking->stream) {
-        blocking->group = row <= page / 4 ? 8 : 2;
-        blocking->ahead = 4 * page / size;
-    } else if (row <= page / 4) {
-        blocking->group = row <= 3 * page / 16 ? 8 : 4;
-        blocking->ahead = 12 * pitch;
-    } else if (row <= l1 / tenants && row > (bytes > l2 ? page / 2 : page) && streams && !several_channels(problem)) {
-        blocking->order = NORMA_ABREAST;
-        blocking->ahead = pitch + page / 2 / size;
-    } else {
-        blocking->ahead = 3 * pitch; /* measured: half of it has been read and may have left L1 */
+    if (stream) {
+        return row > PAGE ? NORMA_GROUPS : NORMA_PAIRS;
     }
+    const bool fits = row <= l1 / tenants && row > (bytes > l2 ? PAGE / 2 : PAGE);
+    return fits && streams && !several_channels(problem) ? NORMA_ABREAST : NORMA_PAIRS;
 }
 
 /* Strips of whole groups, as many as threads where that leaves each a cache line of every row. Wide ones are best even where
@@ -83,15 +99,10 @@ static int64_t ahead_of(const norma_problem *problem, bool stream)
     return stride < most ? most / stride * stride : most;
 }
 
-bool norma_isa_streams(norma_isa isa)
-{
-    return isa == NORMA_ISA_AVX2 || isa == NORMA_ISA_AVX512;
-}
-
 norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa isa, int threads)
 {
     if (problem->empty) {
-        const norma_blocking none = {.order = NORMA_PAIRS, .group = 2, .strip = 1, .threads = 1};
+        const norma_blocking none = {.isa = isa, .order = NORMA_PAIRS, .group = 2, .strip = 1, .threads = 1};
         return none;
     }
     const norma_cpu_info *cpu = norma_cpu();
@@ -99,14 +110,18 @@ norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa is
     const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
     const int64_t elements = problem->sets * problem->count;
     const int64_t bytes = 2 * elements * size;
-    const bool streams = norma_isa_streams(isa);
-    norma_blocking blocking = {
-        .order = NORMA_PAIRS, .group = 2, .strip = problem->length, .stream = streams && bytes >= l3 / 2, .threads = threads};
+    const bool streams = isa == NORMA_ISA_AVX2 || isa == NORMA_ISA_AVX512;
+    norma_blocking blocking = {.isa = isa,
+                               .order = NORMA_PAIRS,
+                               .group = 2,
+                               .strip = problem->length,
+                               .stream = streams && bytes >= l3 / 2,
+                               .threads = threads};
     if (problem->geometry == NORMA_FIBERS) {
         blocking.strip = strip_of(problem, threads);
         blocking.ahead = ahead_of(problem, blocking.stream);
     } else if (problem->geometry == NORMA_ROWS) {
-        set_rows(&blocking, problem, bytes, streams);
+        norma_blocking_set_order(&blocking, problem, order_of(problem, bytes, streams, blocking.stream));
     }
     if (problem->geometry == NORMA_PLANES) {
         const int64_t set = at_least(problem->runs * problem->length * size, 1);
@@ -116,22 +131,4 @@ norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa is
     const int64_t most = at_least(bytes / WORK_PER_THREAD_MIN, 1);
     blocking.threads = most < threads ? (int)most : threads;
     return blocking;
-}
-
-void norma_blocking_describe(const norma_problem *problem, const norma_blocking *blocking, char *buffer, size_t size)
-{
-    const char *stores = blocking->stream ? "streaming stores" : "plain stores";
-    if (problem->geometry == NORMA_ROWS) {
-        char order[64] = "abreast";
-        if (blocking->order == NORMA_GROUPS) {
-            snprintf(order, sizeof order, "groups of %d, strip %lld", blocking->group, (long long)blocking->strip);
-        } else if (blocking->order == NORMA_PAIRS) {
-            snprintf(order, sizeof order, "pairs, %d rows a turn", blocking->group);
-        }
-        snprintf(buffer, size, "%s, ahead %lld, %s", order, (long long)blocking->ahead, stores);
-    } else if (problem->geometry == NORMA_FIBERS) {
-        snprintf(buffer, size, "strip %lld, ahead %lld, %s", (long long)blocking->strip, (long long)blocking->ahead, stores);
-    } else {
-        snprintf(buffer, size, "ahead %lld, %s", (long long)blocking->ahead, stores);
-    }
 }

@@ -4,13 +4,10 @@
 
 #include "problem.h"
 
-/* Whether the kernels of an instruction set write past the caches. */
-bool norma_isa_streams(norma_isa isa);
-
 /* `threads` is the most that a run may use. */
 norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa isa, int threads);
 
-/* "pairs, ahead 2304, …": the knobs that bear on the problem's geometry. */
-void norma_blocking_describe(const norma_problem *problem, const norma_blocking *blocking, char *buffer, size_t size);
+/* Sets the order of rows, and what goes with it by default: group, strip and ahead. */
+void norma_blocking_set_order(norma_blocking *blocking, const norma_problem *problem, norma_rows_order order);
 
 #endif

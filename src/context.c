@@ -115,7 +115,7 @@ static norma_status context_init(norma_context *context, const norma_context_opt
         status = choose_verbose(context);
     }
     if (status == NORMA_SUCCESS) {
-        status = norma_tuning_init(&context->tuning, setting("NORMA_TUNING"));
+        status = norma_tuning_init(&context->tuning, options->tuning ? options->tuning : setting("NORMA_TUNING"));
     }
     atomic_init(&context->holders, 1);
     return status;
@@ -143,6 +143,9 @@ norma_status norma_context_create(norma_context **context, const norma_context_o
         free(made);
         return status;
     }
+    if (made->verbose) {
+        fprintf(stderr, "norma: tuning: %s\n", made->tuning.source.sentence);
+    }
     *context = made;
     return NORMA_SUCCESS;
 }
@@ -150,6 +153,7 @@ norma_status norma_context_create(norma_context **context, const norma_context_o
 void norma_context_destroy(norma_context *context)
 {
     if (context && atomic_fetch_sub_explicit(&context->holders, 1, memory_order_acq_rel) == 1) {
+        norma_tuning_fini(&context->tuning);
         free(context);
     }
 }
@@ -191,11 +195,11 @@ norma_status norma_context_hold(norma_context **held, norma_context *context)
 
 norma_status norma_context_get_info(const norma_context *context, norma_context_info *info)
 {
+    norma_context *shared;
     if (!info) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "info: expected a norma_context_info, got NULL");
     }
     if (!context) {
-        norma_context *shared;
         const norma_status status = default_context(&shared);
         if (status != NORMA_SUCCESS) {
             return status;
@@ -207,7 +211,16 @@ norma_status norma_context_get_info(const norma_context *context, norma_context_
         .isa_reason = context->isa_reason,
         .threads = context->parallel.threads,
         .threading = norma_parallel_name(&context->parallel),
-        .tuning = context->tuning.source,
+        .tuning = context->tuning.source.sentence,
+        .tuning_state = context->tuning.source.state,
+        .tuning_path = context->tuning.source.path,
+        .tuning_records = atomic_load(&context->tuning.count),
     };
     return norma_write_struct("info", info, sizeof *info, &told, sizeof told);
+}
+
+norma_status norma_context_save_tuning(norma_context *context, const char *path)
+{
+    const norma_status status = context ? NORMA_SUCCESS : default_context(&context);
+    return status == NORMA_SUCCESS ? norma_tuning_save(&context->tuning, path) : status;
 }

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "parallel.h"
-#include "tuning.h"
+#include "tuning/tuning.h"
 
 #define NORMA_THREADS_MAX 1024
 

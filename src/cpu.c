@@ -18,6 +18,8 @@
 
 static norma_cpu_info cpu;
 static char model_name[64] = "unknown";
+static char identity[96] = "unknown";
+static int processors;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -100,6 +102,23 @@ static void read_model(void)
     model_name[length] = '\0';
 }
 
+/* Leaf 0: the maker's name in ebx, edx, ecx. Leaf 1: extended and base family and model, stepping. */
+static void read_identity(void)
+{
+    unsigned a, b, c, d;
+    char maker[13] = "";
+    if (!__get_cpuid(0, &a, &b, &c, &d)) {
+        return;
+    }
+    memcpy(maker, &b, 4), memcpy(maker + 4, &d, 4), memcpy(maker + 8, &c, 4);
+    if (!__get_cpuid(1, &a, &b, &c, &d)) {
+        return;
+    }
+    const unsigned base = a >> 8 & 15, family = base + (base == 15 ? a >> 20 & 255 : 0);
+    const unsigned model = (a >> 4 & 15) + (base == 6 || base == 15 ? (a >> 16 & 15) << 4 : 0);
+    snprintf(identity, sizeof identity, "%s family %u model %u stepping %u", maker, family, model, a & 15);
+}
+
 #else
 
 static norma_isa detect_isa(void)
@@ -123,6 +142,12 @@ static void read_model(void)
         }
         fclose(file);
     }
+}
+
+/* MIDR has all of it. */
+static void read_identity(void)
+{
+    snprintf(identity, sizeof identity, "%s", model_name);
 }
 
 #endif
@@ -197,15 +222,30 @@ static void detect(void)
     cpu.struct_size = sizeof cpu;
     cpu.isa = built_isa(detect_isa());
     read_model();
+    read_identity();
     cpu.model = model_name;
     cpu.cores = count_cores();
     read_caches();
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    processors = online > 0 ? (int)online : cpu.cores;
 }
 
 const norma_cpu_info *norma_cpu(void)
 {
     pthread_once(&once, detect);
     return &cpu;
+}
+
+const char *norma_cpu_identity(void)
+{
+    pthread_once(&once, detect);
+    return identity;
+}
+
+int norma_cpu_processors(void)
+{
+    pthread_once(&once, detect);
+    return processors;
 }
 
 int norma_isa_level(norma_isa isa)

@@ -6,6 +6,18 @@
 #include "error.h"
 #include "kernels.h"
 
+static norma_status check_planning(const norma_desc *desc)
+{
+    if (desc->planning != NORMA_ESTIMATE && desc->planning != NORMA_MEASURE) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.planning: expected a norma_planning, got %d", (int)desc->planning);
+    }
+    if (!(desc->measure_seconds >= 0) || isinf(desc->measure_seconds)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.measure_seconds: expected a finite number of at least 0, got %g",
+                          desc->measure_seconds);
+    }
+    return NORMA_SUCCESS;
+}
+
 static norma_status check_enumerators(const norma_desc *desc)
 {
     if (desc->op < NORMA_LAYER_NORM || desc->op > NORMA_GROUP_NORM) {
@@ -203,6 +215,9 @@ static norma_status check_row_strides(const norma_desc *desc)
 norma_status norma_desc_check(const norma_desc *desc)
 {
     norma_status status = check_enumerators(desc);
+    if (status == NORMA_SUCCESS) {
+        status = check_planning(desc);
+    }
     if (status == NORMA_SUCCESS) {
         status = check_shape(desc);
     }

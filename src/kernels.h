@@ -22,6 +22,7 @@ typedef enum norma_rows_order {
 
 /* A knob may change which loop runs and in what order, never the reduction tree: results keep their bits. */
 typedef struct norma_blocking {
+    norma_isa isa; /* whose kernels run */
     norma_rows_order order;
     int group;     /* rows: how many take a turn, at most NORMA_GROUP_MAX, in pairs an even number;
                       planes: neighbouring sets at work together, at most NORMA_SETS_MAX */
@@ -29,6 +30,8 @@ typedef struct norma_blocking {
                       fibers: columns reduced before they are written, whole groups; at most NORMA_STRIP_MAX, or one
                       group */
     int64_t ahead; /* elements that x is prefetched ahead; of fibers and planes 0 for not at all */
+    int rows;      /* fibers: rows written at a time, at most NORMA_ROWS_MAX; 0: as many as suit the kernel */
+    bool forward;  /* fibers, planes: write from the first row or run on, not from the last, which the caches still hold */
     bool stream;   /* write y past the caches */
     int threads;   /* most tasks that a run is split into */
 } norma_blocking;
@@ -37,6 +40,7 @@ typedef struct norma_blocking {
 #define NORMA_GROUP_MAX 8
 #define NORMA_STRIP_MAX 512
 #define NORMA_SETS_MAX 64
+#define NORMA_ROWS_MAX 64
 
 /* One axis of a tensor: how many steps, and elements per step in x and in y. */
 typedef struct norma_axis {

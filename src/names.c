@@ -25,6 +25,8 @@ const char *norma_status_name(norma_status status)
         return "unsupported";
     case NORMA_OUT_OF_MEMORY:
         return "out of memory";
+    case NORMA_IO_ERROR:
+        return "input/output error";
     }
     return "unknown";
 }

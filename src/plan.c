@@ -6,6 +6,45 @@
 
 #include "blocking.h"
 #include "error.h"
+#include "tuning/search.h"
+
+norma_limits norma_plan_limits(const norma_plan *plan)
+{
+    const norma_limits limits = {plan->context->isa, plan->context->parallel.threads};
+    return limits;
+}
+
+void norma_plan_set_blocking(norma_plan *plan, norma_blocking blocking)
+{
+    plan->blocking = blocking;
+    plan->kernel = plan->entry->kernel[blocking.isa];
+}
+
+static norma_status measure(const norma_plan *plan)
+{
+    const double seconds = plan->desc.measure_seconds > 0 ? plan->desc.measure_seconds : 1;
+    const norma_search search = {.effort = NORMA_EFFORT_QUICK, .deadline = norma_clock() + seconds};
+    norma_record record;
+    const norma_search_end end = norma_search_run(&search, plan, &record);
+    if (end == NORMA_SEARCH_NO_MEMORY || (end == NORMA_SEARCH_DONE && !norma_tuning_add(&plan->context->tuning, &record))) {
+        return norma_fail(NORMA_OUT_OF_MEMORY, "desc.planning: no memory for the tensors to measure with");
+    }
+    return NORMA_SUCCESS;
+}
+
+/* With NORMA_MEASURE, unless the context knows this very problem. */
+static norma_status measure_once(norma_plan *plan)
+{
+    norma_tuning *tuning = &plan->context->tuning;
+    if (plan->desc.planning != NORMA_MEASURE || plan->problem.empty || tuning->source.state == NORMA_TUNING_RANDOM) {
+        return NORMA_SUCCESS;
+    }
+    pthread_mutex_lock(&tuning->measure);
+    const bool known = norma_tuning_knows(tuning, &plan->problem, norma_plan_limits(plan));
+    const norma_status status = known ? NORMA_SUCCESS : measure(plan);
+    pthread_mutex_unlock(&tuning->measure);
+    return status;
+}
 
 norma_status norma_plan_init(norma_plan *plan, norma_context *context, const norma_desc *desc)
 {
@@ -31,7 +70,13 @@ norma_status norma_plan_init(norma_plan *plan, norma_context *context, const nor
         norma_plan_fini(plan);
         return status;
     }
-    plan->blocking = norma_tuning_choose(&plan->context->tuning, problem, plan->context->isa, plan->context->parallel.threads);
+    status = measure_once(plan);
+    if (status != NORMA_SUCCESS) {
+        norma_plan_fini(plan);
+        return status;
+    }
+    norma_plan_set_blocking(plan,
+                            norma_tuning_choose(&plan->context->tuning, problem, norma_plan_limits(plan), &plan->tuned_by));
     return NORMA_SUCCESS;
 }
 
@@ -90,12 +135,11 @@ size_t norma_plan_describe(const norma_plan *plan, char *buffer, size_t size)
     for (int k = 0; k < plan->desc.rank; k++) {
         used += snprintf(shape + used, sizeof shape - (size_t)used, "%s%" PRId64, k ? "x" : "", plan->desc.shape[k]);
     }
-    char blocking[128];
+    char blocking[256];
     norma_blocking_describe(&plan->problem, &plan->blocking, blocking, sizeof blocking);
     const int length =
-        snprintf(buffer, buffer ? size : 0, "%s %s %s axes 0x%x: %s, kernel %s on %s, %s, threads %d, tuning %s",
-                 norma_op_name(plan->desc.op), norma_dtype_name(plan->desc.dtype), shape, (unsigned)plan->desc.axes,
-                 geometry_name(plan->problem.geometry), plan->entry->name, norma_isa_name(plan->context->isa), blocking,
-                 plan->blocking.threads, plan->context->tuning.random ? "by chance" : "built-in");
+        snprintf(buffer, buffer ? size : 0, "%s %s %s axes 0x%x: %s, kernel %s, %s, tuning %s", norma_op_name(plan->desc.op),
+                 norma_dtype_name(plan->desc.dtype), shape, (unsigned)plan->desc.axes, geometry_name(plan->problem.geometry),
+                 plan->entry->name, blocking, plan->tuned_by);
     return length < 0 ? 0 : (size_t)length;
 }

@@ -12,7 +12,14 @@ struct norma_plan {
     const norma_kernel_entry *entry;
     const void *kernel; /* norma_<geometry>_kernel; planes run on the rows kernels */
     norma_blocking blocking;
+    char tuned_by[NORMA_RECORD_NAME]; /* where that comes from */
 };
+
+/* What the plan's context allows. */
+norma_limits norma_plan_limits(const norma_plan *plan);
+
+/* Before the plan is shared. */
+void norma_plan_set_blocking(norma_plan *plan, norma_blocking blocking);
 
 /* Makes a plan in place: norma_plan_create() without the allocation, for the one-call forms. norma_plan_fini() ends it. */
 norma_status norma_plan_init(norma_plan *plan, norma_context *context, const norma_desc *desc);

@@ -106,7 +106,7 @@ static void *make_updated(run_job *job, run_option option, const npy_array *befo
 
 static bool make_plan(run_job *job)
 {
-    norma_context_options options = {sizeof options, 0, NORMA_ISA_BEST, NULL, NULL};
+    norma_context_options options = {.struct_size = sizeof options};
     options.threads = job->options.value[OPTION_THREADS];
     options.isa = (norma_isa)job->options.value[OPTION_ISA];
     norma_status status = norma_context_create(&job->context, &options);

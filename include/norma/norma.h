@@ -60,7 +60,8 @@ typedef enum norma_status {
     NORMA_SUCCESS = 0,
     NORMA_INVALID_ARGUMENT = 1, /* the caller can mend it; norma_last_error() says how */
     NORMA_UNSUPPORTED = 2,      /* well formed, but this build has no kernel for it */
-    NORMA_OUT_OF_MEMORY = 3
+    NORMA_OUT_OF_MEMORY = 3,
+    NORMA_IO_ERROR = 4 /* a file could not be written; norma_last_error() says which and why */
 } norma_status;
 
 typedef enum norma_dtype { NORMA_F32 = 1, NORMA_F64 = 2 } norma_dtype;
@@ -123,6 +124,25 @@ typedef enum norma_momentum_mode {
     NORMA_MOMENTUM_CUMULATIVE = 3  /* the average of all batches so far, counted by args.updates: PyTorch's momentum None */
 } norma_momentum_mode;
 
+/* How a plan's blocking is found. */
+typedef enum norma_planning {
+    NORMA_ESTIMATE = 0, /* from the tuning file where it knows the shape or one near it, else by built-in rules: microseconds */
+    NORMA_MEASURE = 1   /* by measuring, for this very shape, unless that has been done: see desc.measure_seconds */
+} norma_planning;
+
+/* Where a context's blocking comes from. */
+typedef enum norma_tuning_state {
+    NORMA_TUNING_FILE = 1,          /* a tuning file, and built-in rules for what it does not know */
+    NORMA_TUNING_OFF = 2,           /* built-in rules, as asked for */
+    NORMA_TUNING_RANDOM = 3,        /* by chance, for tests */
+    NORMA_TUNING_NOT_FOUND = 4,     /* built-in rules, as are all that follow: there is no file */
+    NORMA_TUNING_UNREADABLE = 5,    /* the system refuses to read it */
+    NORMA_TUNING_BAD_FORMAT = 6,    /* it is no tuning file, or a part of one */
+    NORMA_TUNING_BAD_CHECKSUM = 7,  /* it was changed since it was written */
+    NORMA_TUNING_OTHER_MACHINE = 8, /* it was measured on another machine */
+    NORMA_TUNING_OTHER_BUILD = 9    /* it was measured with another version, compiler or set of flags */
+} norma_tuning_state;
+
 /* What args.rstd receives. */
 typedef enum norma_saved { NORMA_SAVE_RSTD = 1, NORMA_SAVE_VARIANCE = 2 } norma_saved;
 
@@ -174,11 +194,18 @@ typedef struct norma_context_options {
     norma_isa isa;                   /* highest instruction set to use; the environment's NORMA_ISA may lower it further */
     norma_parallel_for parallel_for; /* NULL: OpenMP (or serial, when threads is 1 or norma was built without it) */
     void *pool;                      /* passed to parallel_for; norma_args.pool, when set, goes before it */
+    const char *tuning; /* a tuning file, "off" for built-in rules, "random:SEED" for tests; NULL: NORMA_TUNING, else the files
+                           below. Need not outlive the call. */
 } norma_context_options;
 
 /* Makes a context. options may be NULL for all defaults. Reads NORMA_ISA (generic, avx2, avx512 or neon: may only lower),
- * NORMA_NUM_THREADS, NORMA_TUNING (random:SEED) and NORMA_VERBOSE (1: one line to stderr per plan). Errors: an unknown word in
- * these variables or an option out of range is NORMA_INVALID_ARGUMENT. The context may be shared by any threads. */
+ * NORMA_NUM_THREADS, NORMA_TUNING (as options.tuning) and NORMA_VERBOSE (1: a line to stderr per context and per plan). Errors:
+ * an unknown word in these variables or an option out of range is NORMA_INVALID_ARGUMENT. The context may be shared by any
+ * threads.
+ *
+ * A tuning file is what norma-tune wrote on this machine. Where none is named, one for this machine is looked for in
+ * $XDG_CONFIG_HOME/norma (else ~/.config/norma), then in /etc/norma. Whatever is wrong with a file fails nothing: built-in
+ * rules are then in force, and norma_context_get_info() tells why. No file can change a bit of any result. */
 NORMA_API norma_status norma_context_create(norma_context **context, const norma_context_options *options);
 
 /* Gives up the caller's hold; plans made from the context keep it alive. NULL is allowed. */
@@ -190,11 +217,20 @@ typedef struct norma_context_info {
     const char *isa_reason; /* why; lives as long as the context */
     int threads;            /* most threads a run uses */
     const char *threading;  /* "openmp", "caller" or "serial" */
-    const char *tuning;     /* where the blocking comes from; lives as long as the context */
+    const char *tuning;     /* where the blocking comes from, a sentence; lives as long as the context */
+    norma_tuning_state tuning_state;
+    const char *tuning_path; /* the file meant, "" for none; lives as long as the context */
+    int tuning_records;      /* shapes that it knows, and those measured since */
 } norma_context_info;
 
 /* Tells what a context settled on. context may be NULL: the process's default context. */
 NORMA_API norma_status norma_context_get_info(const norma_context *context, norma_context_info *info);
+
+/* Writes what the context knows, from its file and from NORMA_MEASURE, as a tuning file: through a temporary file and a rename,
+ * so that at no moment there is half a file. path may be NULL: where norma looks first on this machine, the file of
+ * NORMA_TUNING or else the user's. context may be NULL. Errors: NORMA_IO_ERROR, and what was there is still there;
+ * NORMA_INVALID_ARGUMENT where the blocking is random. Thread-safe. */
+NORMA_API norma_status norma_context_save_tuning(norma_context *context, const char *path);
 
 /* ------------------------------------------------------------------------------------------------------------
  * Descriptors: what to compute
@@ -223,6 +259,8 @@ typedef struct norma_desc {
     norma_momentum_mode momentum_mode;
     double momentum;      /* 0 to 1 */
     int running_unbiased; /* 1: running_variance takes variance * n / (n - 1); 0: variance */
+    norma_planning planning;
+    double measure_seconds; /* the most that NORMA_MEASURE may take, about; 0: one second */
 } norma_desc;
 
 /* For the functions below: a descriptor with the given shape, nothing reduced yet. Not for callers. A rank that does not
@@ -380,7 +418,11 @@ typedef struct norma_plan norma_plan;
  * Errors: NORMA_INVALID_ARGUMENT names the field (a negative extent, extents whose product overflows, an empty reduction,
  * an unknown enumerator, epsilon negative or NaN, a row stride that makes rows overlap, a struct_size this library does
  * not know, …). An extent of 0 outside the reduction is fine: such a plan's run writes nothing.
- * The plan is immutable: any threads may run it at once. */
+ * The plan is immutable: any threads may run it at once.
+ *
+ * With desc.planning = NORMA_MEASURE it times ways to run the plan on buffers of its own (three tensors; else
+ * NORMA_OUT_OF_MEMORY) and keeps the best in the context, for later plans and norma_context_save_tuning(). Nothing else should
+ * run meanwhile. Plans that measure in one context wait for each other. */
 NORMA_API norma_status norma_plan_create(norma_plan **plan, norma_context *context, const norma_desc *desc);
 
 /* NULL is allowed. No run of the plan may be under way. */

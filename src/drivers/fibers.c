@@ -242,7 +242,7 @@ static void apply_rows(void *argument, size_t task)
     job.first_row = piece->job.rows - norma_part_begin(piece->job.rows, piece->tasks, (int64_t)task + 1);
     job.rows = piece->job.rows - norma_part_begin(piece->job.rows, piece->tasks, (int64_t)task);
     job.rest = job.rows == piece->job.rows ? job.rest : 0;
-    job.backwards = true;
+    job.backwards = !job.blocking->forward;
     piece->kernel->apply(&job, piece->first, piece->last);
 }
 

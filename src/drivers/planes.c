@@ -232,12 +232,13 @@ static void reduce_together(const norma_plan *plan, const void *x, int64_t count
     }
 }
 
-/* From the last run to the first: the last that were read are those that the caches still hold. */
+/* From the last run to the first, unless the blocking says otherwise. */
 static void write_together(const norma_plan *plan, const void *x, void *y, int64_t count, const norma_affine *affine)
 {
     const norma_problem *problem = &plan->problem;
     const norma_axis *sets = &problem->kept[problem->kept_count - 1];
-    for (int64_t run = problem->runs - 1; run >= 0; run--) {
+    for (int64_t step = 0; step < problem->runs; step++) {
+        const int64_t run = plan->blocking.forward ? step : problem->runs - 1 - step;
         int64_t in_x, in_y;
         norma_axes_offset(problem->reduced, problem->reduced_count, run, &in_x, &in_y);
         const norma_pieces pieces = {.x = norma_at(plan, x, in_x),

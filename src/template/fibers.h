@@ -113,7 +113,8 @@ INLINE void write_rows(fiber_step step, const strip *s, int64_t columns, int64_t
 INLINE void write_strip(fiber_step step, const strip *s)
 {
     const norma_fibers_job *job = s->job;
-    const int64_t most = s->columns <= WRITE_VECTORS * NORMA_WIDTH ? NARROW_ROWS : WIDE_ROWS;
+    const int64_t suits = s->columns <= WRITE_VECTORS * NORMA_WIDTH ? NARROW_ROWS : WIDE_ROWS;
+    const int64_t most = job->blocking->rows ? job->blocking->rows : suits;
     const int64_t extent = job->axes[job->axes_count - 1].extent;
     if (job->rest) {
         write_rows(step, s, job->rest, job->rows, 1);
@@ -234,7 +235,7 @@ INLINE void fibers_normalize(norma_statistic statistic, const norma_fibers_job *
         }
         save_strip(&s);
         finish_strip(&s);
-        s.backwards = true;
+        s.backwards = !job->blocking->forward;
         write_columns(statistic, &s);
     }
 }

@@ -1,0 +1,228 @@
+#include "cases.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lists.h"
+
+static const char *const layout_names[] = {[CASE_ROWS] = "rows", [CASE_NCHW] = "nchw", [CASE_NHWC] = "nhwc"};
+
+/* All lists of all files, as one. */
+static const case_list *list_at(size_t index)
+{
+    if (index < case_rows_lists_count) {
+        return &case_rows_lists[index];
+    }
+    index -= case_rows_lists_count;
+    if (index < case_fibers_lists_count) {
+        return &case_fibers_lists[index];
+    }
+    index -= case_fibers_lists_count;
+    return index < case_images_lists_count ? &case_images_lists[index] : NULL;
+}
+
+size_t case_count(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; list_at(i); i++) {
+        count += list_at(i)->count;
+    }
+    return count;
+}
+
+static void append(char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void append(char *name, const char *format, ...)
+{
+    const size_t used = strlen(name);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(name + used, CASE_NAME_MAX - used, format, arguments);
+    va_end(arguments);
+}
+
+static void set_name(case_spec *spec)
+{
+    spec->name[0] = '\0';
+    append(spec->name, "%s%s/%s/%s/", norma_op_name(spec->op), spec->given ? "_given" : "", norma_dtype_name(spec->dtype),
+           layout_names[spec->layout]);
+    for (int k = 0; k < CASE_RANK_MAX && spec->extent[k]; k++) {
+        append(spec->name, "%s%lld", k ? "x" : "", (long long)spec->extent[k]);
+    }
+}
+
+case_spec case_at(size_t index)
+{
+    size_t i = 0;
+    for (; index >= list_at(i)->count; i++) {
+        index -= list_at(i)->count;
+    }
+    const case_list *list = list_at(i);
+    const case_shape *shape = &list->shapes[index];
+    case_spec spec = {.op = list->op,
+                      .dtype = list->dtype,
+                      .layout = list->layout,
+                      .given = list->given,
+                      .quick = list->quick && shape->quick};
+    memcpy(spec.extent, shape->extent, sizeof spec.extent);
+    set_name(&spec);
+    return spec;
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * From names
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static bool refuse(char *sentence, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool refuse(char *sentence, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(sentence, CASE_SENTENCE_MAX, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static bool is_word(const char *text, size_t length, const char *word)
+{
+    return strlen(word) == length && memcmp(text, word, length) == 0;
+}
+
+static bool parse_op(case_spec *spec, const char *text, size_t length)
+{
+    static const char given[] = "_given";
+    const size_t end = sizeof given - 1;
+    spec->given = length > end && memcmp(text + length - end, given, end) == 0;
+    const size_t own = spec->given ? length - end : length;
+    for (spec->op = NORMA_LAYER_NORM; spec->op <= NORMA_GROUP_NORM; spec->op++) {
+        if (is_word(text, own, norma_op_name(spec->op))) {
+            return !spec->given || spec->op == NORMA_BATCH_NORM || spec->op == NORMA_INSTANCE_NORM;
+        }
+    }
+    return false;
+}
+
+static bool parse_dtype(case_spec *spec, const char *text, size_t length)
+{
+    for (spec->dtype = NORMA_F32; spec->dtype <= NORMA_F64; spec->dtype++) {
+        if (is_word(text, length, norma_dtype_name(spec->dtype))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_layout(case_spec *spec, const char *text, size_t length)
+{
+    for (spec->layout = CASE_ROWS; spec->layout <= CASE_NHWC; spec->layout++) {
+        if (is_word(text, length, layout_names[spec->layout])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Extents with an x between them, to the end of the text; how many, 0 for a mistake. */
+static int parse_extents(case_spec *spec, const char *text)
+{
+    const int64_t most = (int64_t)1 << 40;
+    for (int k = 0; k < CASE_RANK_MAX; k++) {
+        for (; *text >= '0' && *text <= '9' && spec->extent[k] <= most; text++) {
+            spec->extent[k] = spec->extent[k] * 10 + (*text - '0');
+        }
+        if (spec->extent[k] < 1 || spec->extent[k] > most || (*text && *text != 'x')) {
+            return 0;
+        }
+        if (*text++ == '\0') {
+            return k + 1;
+        }
+    }
+    return 0;
+}
+
+/* Whether the op is one of rows, and of channels. */
+static bool suits(const case_spec *spec)
+{
+    const bool of_channels = spec->op >= NORMA_BATCH_NORM || spec->op == NORMA_CHANNEL_NORM;
+    return spec->layout == CASE_ROWS ? !of_channels : of_channels || (spec->op == NORMA_MVN && spec->layout == CASE_NCHW);
+}
+
+bool case_parse(case_spec *spec, const char *name, char *sentence)
+{
+    memset(spec, 0, sizeof *spec);
+    const size_t op = strcspn(name, "/");
+    if (!parse_op(spec, name, op)) {
+        return refuse(sentence, "'%.*s' is no op (layer_norm, batch_norm, batch_norm_given, …)", (int)(op < 60 ? op : 60),
+                      name);
+    }
+    const char *at = name + op + (name[op] == '/');
+    const size_t dtype = strcspn(at, "/");
+    if (!parse_dtype(spec, at, dtype)) {
+        return refuse(sentence, "after the op '%.60s' is no type (f32, f64)", at);
+    }
+    at += dtype + (at[dtype] == '/');
+    const size_t layout = strcspn(at, "/");
+    if (!parse_layout(spec, at, layout) || !suits(spec)) {
+        return refuse(sentence, "after the type '%.60s' is no layout of %s (rows, nchw, nhwc)", at, norma_op_name(spec->op));
+    }
+    at += layout + (at[layout] == '/');
+    const int wanted = spec->layout == CASE_ROWS ? 2 : 4;
+    if (parse_extents(spec, at) != wanted) {
+        return refuse(sentence, "'%.60s' is no shape: expected %s", at,
+                      spec->layout == CASE_ROWS ? "rows x columns, as in 512x1024" : "N x C x H x W, as in 8x64x56x56");
+    }
+    set_name(spec);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Descriptors
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static norma_desc desc_of_rows(const case_spec *spec)
+{
+    const int last = -1;
+    switch (spec->op) {
+    case NORMA_LAYER_NORM:
+        return norma_layer_norm_desc(2, spec->extent, last, spec->dtype);
+    case NORMA_RMS_NORM:
+        return norma_rms_norm_desc(2, spec->extent, last, spec->dtype);
+    case NORMA_LP_NORM:
+        return norma_lp_norm_desc(2, spec->extent, last, 2, spec->dtype);
+    default:
+        return norma_mvn_desc(2, spec->extent, 1, &last, spec->dtype);
+    }
+}
+
+norma_desc case_desc(const case_spec *spec)
+{
+    if (spec->layout == CASE_ROWS) {
+        return desc_of_rows(spec);
+    }
+    const int64_t n = spec->extent[0], c = spec->extent[1], spatial = spec->extent[2] * spec->extent[3];
+    const norma_layout layout = spec->layout == CASE_NHWC ? NORMA_NHWC : NORMA_NCHW;
+    const int axes[] = {0, 2, 3};
+    norma_desc desc;
+    switch (spec->op) {
+    case NORMA_BATCH_NORM:
+        desc = norma_batch_norm_desc(n, c, spatial, layout, spec->dtype);
+        break;
+    case NORMA_INSTANCE_NORM:
+        desc = norma_instance_norm_desc(n, c, spatial, layout, spec->dtype);
+        break;
+    case NORMA_GROUP_NORM:
+        desc = norma_group_norm_desc(n, c, spatial, CASE_GROUPS, layout, spec->dtype);
+        break;
+    case NORMA_CHANNEL_NORM:
+        desc = norma_channel_norm_desc(n, c, spatial, layout, spec->dtype);
+        break;
+    default:
+        desc = norma_mvn_desc(4, spec->extent, 3, axes, spec->dtype);
+        break;
+    }
+    desc.statistics = spec->given ? NORMA_STATISTICS_GIVEN : NORMA_STATISTICS_OF_BATCH;
+    return desc;
+}

@@ -1,0 +1,49 @@
+/*
+ * The cases that norma is measured at: ops at the shapes of real models. What norma-bench times and norma-tune tunes.
+ *
+ * A case is told by its name, op/dtype/layout/shape: layer_norm/f32/rows/512x1024, group_norm/f32/nchw/1x320x64x64. Shapes are
+ * rows x columns, or N x C x H x W in both channel layouts. mvn in nchw is over axes 0, 2, 3; group_norm has 32 groups;
+ * batch_norm_given is batch norm with given statistics, as for inference.
+ */
+#ifndef NORMA_CASES_H
+#define NORMA_CASES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "norma/norma.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum case_layout { CASE_ROWS, CASE_NCHW, CASE_NHWC } case_layout;
+
+enum { CASE_RANK_MAX = 4, CASE_NAME_MAX = 96, CASE_SENTENCE_MAX = 512, CASE_GROUPS = 32 };
+
+typedef struct case_spec {
+    char name[CASE_NAME_MAX];
+    norma_op op;
+    norma_dtype dtype;
+    case_layout layout;
+    bool given;                    /* statistics are given */
+    bool quick;                    /* of the few that tell most */
+    int64_t extent[CASE_RANK_MAX]; /* 0 after the last */
+} case_spec;
+
+/* Those that come with norma. */
+size_t case_count(void);
+case_spec case_at(size_t index);
+
+/* A case from its name. False with a sentence of at most CASE_SENTENCE_MAX bytes. */
+bool case_parse(case_spec *spec, const char *name, char *sentence);
+
+/* Its descriptor, with every default. */
+norma_desc case_desc(const case_spec *spec);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,170 @@
+#define _XOPEN_SOURCE 700 /* clock_gettime */
+#include "tuning/race.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cpu.h"
+#include "dtype.h"
+
+double norma_clock(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Room for a tensor, and between it and the next as much as may be prefetched past its end: a cache line that one thread
+ * prefetches and another one writes costs both. */
+static size_t padded(size_t bytes)
+{
+    return (bytes + 4095) / 4096 * 4096 + 65536;
+}
+
+/* Numbers between 1 and 2: their values do not matter, if only none is denormal. Touches every page. */
+static void fill(norma_dtype dtype, void *tensor, size_t bytes)
+{
+    enum { PATTERN = 4093 };
+    const size_t size = norma_dtype_size(dtype), count = bytes / size, first = count < PATTERN ? count : PATTERN;
+    uint32_t state = 1;
+    for (size_t i = 0; i < first; i++) {
+        state = state * 1664525 + 1013904223; /* Numerical Recipes */
+        norma_dtype_set(dtype, tensor, (int64_t)i, 1 + (double)(state >> 9) * 0x1p-23);
+    }
+    for (size_t done = first; done < count;) {
+        const size_t more = count - done < done ? count - done : done;
+        memcpy((char *)tensor + done * size, tensor, more * size);
+        done += more;
+    }
+}
+
+/* Elements of scale and shift. */
+static int64_t parameters_of(const norma_problem *problem)
+{
+    return problem->channels ? problem->channels : problem->geometry == NORMA_FIBERS ? problem->runs : problem->length;
+}
+
+static void run_for(norma_rig *rig, int64_t runs)
+{
+    for (int64_t i = 0; i < runs; i++) {
+        norma_run(&rig->plan, &rig->args);
+    }
+}
+
+/* How many runs last as long as the clock wants. */
+static void count_runs(norma_rig *rig, double floor_seconds)
+{
+    run_for(rig, 1);
+    for (rig->runs = 1; rig->runs < (int64_t)1 << 30; rig->runs *= 2) {
+        const double start = norma_clock();
+        run_for(rig, rig->runs);
+        if (norma_clock() - start >= floor_seconds) {
+            break;
+        }
+    }
+    /* After another's streaming stores it takes several runs until the caches hold what they can. */
+    const int64_t bytes =
+        (rig->plan.problem.x_span + rig->plan.problem.y_span) * (int64_t)norma_dtype_size(rig->plan.problem.dtype);
+    const double start = norma_clock();
+    run_for(rig, 1);
+    rig->warm_seconds = bytes < norma_cpu()->l3_size ? 4 * (norma_clock() - start) : 0;
+}
+
+bool norma_rig_create(norma_rig *rig, const norma_plan *plan, double floor_seconds)
+{
+    const norma_problem *problem = &plan->problem;
+    const size_t size = norma_dtype_size(problem->dtype);
+    const size_t x = padded((size_t)problem->x_span * size), y = padded((size_t)problem->y_span * size);
+    const size_t parameters = padded((size_t)parameters_of(problem) * size);
+    memset(rig, 0, sizeof *rig);
+    rig->memory = aligned_alloc(4096, x + 2 * y + 4 * parameters);
+    if (!rig->memory) {
+        return false;
+    }
+    char *at = rig->memory;
+    fill(problem->dtype, at, x + 2 * y + 4 * parameters);
+    rig->plan = *plan;
+    rig->args = (norma_args){.struct_size = sizeof rig->args, .x = at, .y = at + x};
+    rig->y_bytes = (size_t)problem->y_span * size;
+    rig->expected = at + x + y;
+    at += x + 2 * y;
+    rig->args.scale = problem->takes_scale ? at : NULL;
+    rig->args.shift = problem->takes_shift ? at + parameters : NULL;
+    rig->args.given_mean = problem->given ? at + 2 * parameters : NULL;
+    rig->args.given_variance = problem->given ? at + 3 * parameters : NULL;
+    count_runs(rig, floor_seconds);
+    memcpy(rig->expected, rig->args.y, rig->y_bytes);
+    return true;
+}
+
+void norma_rig_destroy(norma_rig *rig)
+{
+    free(rig->memory);
+    rig->memory = NULL;
+}
+
+/* Whether the blocking computes every bit of y as the built-in rules do. */
+static bool computes_the_same(norma_rig *rig)
+{
+    memset(rig->args.y, 0xff, rig->y_bytes);
+    run_for(rig, 1);
+    return memcmp(rig->args.y, rig->expected, rig->y_bytes) == 0;
+}
+
+static void time_runner(norma_rig *rig, norma_runner *runner)
+{
+    norma_plan_set_blocking(&rig->plan, runner->blocking);
+    if (runner->repeats == 0 && !computes_the_same(rig)) {
+        runner->out = true;
+        return;
+    }
+    const double warm = norma_clock();
+    do {
+        run_for(rig, 1);
+    } while (norma_clock() - warm < rig->warm_seconds);
+    const double start = norma_clock();
+    run_for(rig, rig->runs);
+    const double seconds = (norma_clock() - start) / (double)rig->runs;
+    runner->best = runner->repeats == 0 || seconds < runner->best ? seconds : runner->best;
+    runner->seconds[runner->repeats++] = seconds;
+}
+
+static int fastest_of(const norma_runner *runners, int count)
+{
+    int fastest = 0;
+    for (int i = 1; i < count; i++) {
+        if (!runners[i].out && (runners[fastest].out || runners[i].best < runners[fastest].best)) {
+            fastest = i;
+        }
+    }
+    return fastest;
+}
+
+/* The more often all have been timed, the less behind the fastest one may lie. */
+static void drop_the_slow(norma_runner *runners, int count, int repeats)
+{
+    const double best = runners[fastest_of(runners, count)].best;
+    const double far = repeats < 2 ? 1.5 : repeats < 4 ? 1.15 : 1.06;
+    for (int i = 0; i < count; i++) {
+        runners[i].out = runners[i].out || runners[i].best > far * best;
+    }
+}
+
+int norma_race(norma_rig *rig, norma_runner *runners, int count, const norma_race_rules *rules)
+{
+    for (int repeat = 1; repeat <= rules->repeats; repeat++) {
+        for (int i = 0; i < count; i++) {
+            if ((rules->stop && *rules->stop) || norma_clock() > rules->deadline) {
+                return -1;
+            }
+            if (!runners[i].out) {
+                time_runner(rig, &runners[i]);
+            }
+        }
+        if (!rules->to_the_end) {
+            drop_the_slow(runners, count, repeat);
+        }
+    }
+    return fastest_of(runners, count);
+}
