@@ -564,6 +564,7 @@ static void usual_places(void **state)
     char kept[256], path[NORMA_PATH_ROOM], sentence[NORMA_FLAW_TEXT];
     const char *config = getenv("XDG_CONFIG_HOME");
     snprintf(kept, sizeof kept, "%s", config ? config : "");
+    unsetenv("NORMA_TUNING");
     for (int home = 0; home < 2; home++) {
         char below[128];
         snprintf(below, sizeof below, "%s", path_of(home ? "home" : "config"));

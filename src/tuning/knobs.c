@@ -241,7 +241,7 @@ norma_blocking norma_blocking_random(const norma_problem *problem, norma_limits 
         state = next_random(&state) ^ (uint64_t)facts[i];
     }
     norma_blocking blocking = norma_blocking_default(problem, limits.isa, limits.threads);
-    for (norma_knob knob = 0; knob < NORMA_KNOB_THREADS; knob++) {
+    for (norma_knob knob = NORMA_KNOB_ISA + 1; knob < NORMA_KNOB_THREADS; knob++) {
         if (norma_knob_bears(problem, &blocking, knob)) {
             norma_knob_set(&blocking, knob, pick(&state, norma_knob_range_of(problem, limits, &blocking, knob)));
         }

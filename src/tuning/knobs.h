@@ -52,7 +52,7 @@ bool norma_knob_parse(norma_knob knob, const char *text, size_t length, int64_t 
 /* NORMA_KNOB_COUNT when all are legal, else the first that is not. */
 norma_knob norma_blocking_first_illegal(const norma_problem *problem, norma_limits limits, const norma_blocking *blocking);
 
-/* Legal knobs by chance, the same for the same seed and problem; as many threads as there are. */
+/* Legal knobs by chance, the same for the same seed and problem; the instruction set and as many threads as there are. */
 norma_blocking norma_blocking_random(const norma_problem *problem, norma_limits limits, uint64_t seed);
 
 /* "order abreast, ahead 2304, …": the knobs that bear on the problem. */

@@ -80,9 +80,8 @@ static void add_aheads(const hunt *h, values *list)
         }
         add_value(list, now / 2);
         add_value(list, now + now / 2);
-    } else {
-        add_value(list, 0);
     }
+    add_value(list, 0);
     for (int64_t bytes = 1024; bytes <= 32768; bytes *= thorough(h, NORMA_EFFORT_NORMAL) ? 2 : 4) {
         add_value(list, bytes / size);
     }
