@@ -110,8 +110,8 @@ static norma_status check_image(const norma_desc *desc)
     const int64_t channels = desc->shape[norma_channel_axis(desc)];
     const int64_t block = norma_channel_block(desc);
     if (block > 1 && desc->op == NORMA_CHANNEL_NORM) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.layout: channel_norm takes NORMA_NCHW or NORMA_NHWC, got %d",
-                          (int)desc->layout);
+        return norma_fail(NORMA_INVALID_ARGUMENT,
+                          "desc.layout: channel_norm has nchw and nhwc (NORMA_NCHW, NORMA_NHWC), no blocked layout");
     }
     if (channels % block != 0) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.shape[1]: expected a multiple of the layout's %lld channels, got %lld",

@@ -78,7 +78,8 @@ static norma_status check_tensor(const norma_problem *problem, const char *name,
         return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected a tensor, got NULL", name);
     }
     if (data && !taken) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: this op takes none, expected NULL", name);
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: this plan takes none (its op, or desc.statistics), expected NULL",
+                          name);
     }
     if ((uintptr_t)data % norma_dtype_size(problem->dtype) != 0) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected an address aligned to its element of %zu bytes, got %p",

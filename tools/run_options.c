@@ -62,8 +62,11 @@ static const option_row option_rows[OPTION_COUNT] = {
                        "Where the result goes, in the input's shape and the type of --dtype. Needed.", NULL, 0, 0},
     [OPTION_SCALE] = {"scale", KIND_FILE, "FILE", "Multiplies what was normalized (gamma). Without it, 1.", NULL, 0, 0},
     [OPTION_BIAS] = {"bias", KIND_FILE, "FILE", "Is added last (beta). Without it, 0.", NULL, 0, 0},
-    [OPTION_MEAN] = {"mean", KIND_FILE, "FILE", "The running means, one per channel. Needed but with --train.", NULL, 0, 0},
-    [OPTION_VARIANCE] = {"variance", KIND_FILE, "FILE", "The running variances, likewise. 0 or more.", NULL, 0, 0},
+    [OPTION_MEAN] =
+        {"mean", KIND_FILE, "FILE",
+         "Given means, one per channel: those that a model's training has left. batch_norm needs them unless --train.", NULL, 0,
+         0},
+    [OPTION_VARIANCE] = {"variance", KIND_FILE, "FILE", "Given variances, likewise. 0 or more.", NULL, 0, 0},
     [OPTION_AXIS] = {"axis", KIND_INTEGER, "K",
                      "The axis to normalize over (layer_norm and rms_norm: and all that follow it); -1 is the last.", NULL,
                      INT_MIN, INT_MAX},
@@ -76,14 +79,15 @@ static const option_row option_rows[OPTION_COUNT] = {
                        "blocks of 8 or 16, which are the last (not for channel_norm). There may be any number of spatial "
                        "axes, none included.",
                        layouts, 0, 0},
-    [OPTION_GROUPS] = {"groups", KIND_INTEGER, "G", "How many groups the channels are split into; divides their number.", NULL,
-                       1, INT_MAX},
+    [OPTION_GROUPS] = {"groups", KIND_INTEGER, "G",
+                       "How many groups the channels are split into; divides their number. Needed.", NULL, 1, INT_MAX},
     [OPTION_AFFINE] = {"affine", KIND_WORD, "channel|group",
                        "What scale and bias have one element for: each channel, or each group (ONNX opset 18).", affines, 0, 0},
     [OPTION_TRAIN] =
         {"train", KIND_FLAG, "",
-         "Normalize with the statistics of the input itself. --mean and --variance, when given, are what the running "
-         "ones were before, and go updated to --running-mean-out and --running-variance-out.",
+         "Normalize with the statistics of the input itself. --mean and --variance are then what the running ones were "
+         "before, and go updated to --running-mean-out and --running-variance-out, which they need; so do --momentum, "
+         "--momentum-mode and --running-variance.",
          NULL, 0, 0},
     [OPTION_MOMENTUM] = {"momentum", KIND_MOMENTUM, "M", "Weighs running statistics against those of the input. 0 to 1.", NULL,
                          0, 0},
@@ -110,8 +114,11 @@ static const option_row option_rows[OPTION_COUNT] = {
                          "scale), as Hugging Face's Llama does; one-plus-scale: round(x / rms * (1 + scale)), as Gemma does. "
                          "The roundings are to the computing type.",
                          rms_modes, 0, 0},
-    [OPTION_SAVE_MEAN] = {"save-mean", KIND_FILE, "FILE",
-                          "Where the means go: the input's shape with 1 for each normalized axis.", NULL, 0, 0},
+    [OPTION_SAVE_MEAN] =
+        {"save-mean", KIND_FILE, "FILE",
+         "Where the means go: the input's shape with 1 for each normalized axis (group_norm: batch and groups). Not "
+         "for statistics that are given.",
+         NULL, 0, 0},
     [OPTION_SAVE_RSTD] = {"save-rstd", KIND_FILE, "FILE", "Where 1 / divisor goes, in the same shape.", NULL, 0, 0},
     [OPTION_SAVE_VARIANCE] = {"save-variance", KIND_FILE, "FILE",
                               "Where the v of --epsilon-mode goes, in the same shape. Not together with --save-rstd.", NULL, 0,

@@ -94,8 +94,8 @@ typedef enum norma_op {
     NORMA_GROUP_NORM = 8
 } norma_op;
 
-/* Where epsilon stands in the divisor. v is the variance (layer, channel norm, MVN), the mean square (RMS norm) or the
- * sum of squares (Lp norm with p = 2); for p = 1 the root is left out and v is the sum of magnitudes. A divisor that comes
+/* Where epsilon stands in the divisor. v is the variance, the mean square (RMS norm) or the sum of squares (Lp
+ * norm with p = 2); for p = 1 the root is left out and v is the sum of magnitudes. A divisor that comes
  * out as zero divides nothing: the normalized value is then 0, so that y = shift. */
 typedef enum norma_epsilon_mode {
     NORMA_EPSILON_INSIDE = 1,  /* sqrt(v + epsilon): PyTorch, ONNX, oneDNN */
@@ -111,7 +111,7 @@ typedef enum norma_rms_mode {
     NORMA_RMS_ONE_PLUS_SCALE = 3    /* round(x * rstd * (1 + scale)): Gemma */
 } norma_rms_mode;
 
-/* Batch norm: where mean and variance come from. */
+/* Batch and instance norm: where mean and variance come from. */
 typedef enum norma_statistics_source {
     NORMA_STATISTICS_OF_BATCH = 1, /* from x; args.running_mean and running_variance, when given, are updated */
     NORMA_STATISTICS_GIVEN = 2     /* args.given_mean and given_variance: inference with running statistics */
@@ -245,9 +245,8 @@ typedef struct norma_desc {
     int rank;
     int64_t shape[NORMA_MAX_RANK]; /* outermost first, as the tensor lies in memory; (n, c, spatial) for blocked layouts */
     uint32_t axes;                 /* bit k set: axis k is reduced */
-    int64_t x_row_stride;          /* elements from one normalized row to the next; 0: dense. Only where the */
-    int64_t y_row_stride;          /* reduced axes are the trailing ones, and not for batch, instance and group norm. At least
-                                      the length of a row. */
+    int64_t x_row_stride;          /* elements from one normalized row to the next, at least its length; 0: dense. Only where */
+    int64_t y_row_stride;          /* the reduced axes are the trailing ones; not for batch, instance and group norm */
     double epsilon;
     norma_epsilon_mode epsilon_mode;
     int p; /* Lp norm: 1 or 2 */
@@ -449,8 +448,9 @@ typedef struct norma_args {
 
 /* Computes y. Allocates nothing, takes no lock, does no I/O. (OpenMP may do so when it starts its
  * threads on a first run, LLVM's on every run, and ends the process where the system refuses them.) Returns
- * NORMA_INVALID_ARGUMENT for a NULL plan or tensor, a tensor the op does not take, a pointer that is not aligned to its
- * element, or y overlapping x without being x; nothing is written then. */
+ * NORMA_INVALID_ARGUMENT for a NULL plan or tensor, a tensor the plan does not take, a pointer that is not aligned to its
+ * element, an output that overlaps another tensor without y being x, one of running_mean and running_variance without the
+ * other, an unbiased running variance of one element per channel, or a negative given_variance; nothing is written then. */
 NORMA_API norma_status norma_run(const norma_plan *plan, const norma_args *args);
 
 /* Writes what the plan settled on as one line of text into buffer, always terminated when size > 0, and returns
