@@ -67,9 +67,10 @@ static void print_gains(FILE *out, const bench_line *lines, size_t count, size_t
     for (size_t i = 0; i < count; i++) {
         if (lines[i].cells[fused].timed) {
             const double gain = tuned_over_untuned(&lines[i], fused, untuned);
+            const bool noisy = lines[i].cells[fused].noisy || lines[i].cells[untuned].noisy;
             log_gain += log(gain);
-            worst = timed == 0 || gain < least ? i : worst;
-            least = timed == 0 || gain < least ? gain : least;
+            worst = !noisy && (least == 0 || gain < least) ? i : worst;
+            least = !noisy && (least == 0 || gain < least) ? gain : least;
             changed += lines[i].cells[untuned].timed;
             timed++;
         }
@@ -77,7 +78,7 @@ static void print_gains(FILE *out, const bench_line *lines, size_t count, size_t
     if (timed) {
         fprintf(
             out,
-            "Tuned over untuned: %.3f in the geometric mean of %zu rows, of which tuning changed %zu; least %.2f (%s, %d).\n",
+            "Tuned over untuned: %.3f in the geometric mean of %zu rows, of which tuning changed %zu; least without ~ %.2f (%s, %d).\n",
             exp(log_gain / (double)timed), timed, changed, least, lines[worst].name, lines[worst].threads);
     }
 }

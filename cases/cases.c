@@ -143,6 +143,17 @@ static int parse_extents(case_spec *spec, const char *text)
     return 0;
 }
 
+/* Whether its elements can be counted at all. */
+static bool is_countable(const case_spec *spec, int extents)
+{
+    int64_t count = 1;
+    bool fits = true;
+    for (int k = 0; k < extents; k++) {
+        fits = fits && !__builtin_mul_overflow(count, spec->extent[k], &count);
+    }
+    return fits;
+}
+
 /* Whether the op is one of rows, and of channels. */
 static bool suits(const case_spec *spec)
 {
@@ -170,7 +181,7 @@ bool case_parse(case_spec *spec, const char *name, char *sentence)
     }
     at += layout + (at[layout] == '/');
     const int wanted = spec->layout == CASE_ROWS ? 2 : 4;
-    if (parse_extents(spec, at) != wanted) {
+    if (parse_extents(spec, at) != wanted || !is_countable(spec, wanted)) {
         return refuse(sentence, "'%.60s' is no shape: expected %s", at,
                       spec->layout == CASE_ROWS ? "rows x columns, as in 512x1024" : "N x C x H x W, as in 8x64x56x56");
     }

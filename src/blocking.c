@@ -41,9 +41,9 @@ static sizes sizes_of(const norma_problem *problem)
     return s;
 }
 
-static bool several_channels(const norma_problem *problem)
+bool norma_isa_streams(norma_isa isa)
 {
-    return problem->geometry == NORMA_ROWS && problem->channels && problem->per_channel < problem->length;
+    return isa == NORMA_ISA_AVX2 || isa == NORMA_ISA_AVX512;
 }
 
 static int threads_of(const norma_problem *problem, const sizes *s, int threads)
@@ -57,9 +57,8 @@ static int threads_of(const norma_problem *problem, const sizes *s, int threads)
  * reads everything twice does so sooner. */
 static bool stream_of(const norma_problem *problem, const sizes *s, norma_isa isa, int threads)
 {
-    const bool streams = isa == NORMA_ISA_AVX2 || isa == NORMA_ISA_AVX512;
     const bool rows = problem->geometry == NORMA_ROWS && !problem->given;
-    return streams && s->tensors >= (threads > 1 ? s->l3 : rows ? s->l3 / 2 : s->l3 / 8 * 5);
+    return norma_isa_streams(isa) && s->tensors >= (threads > 1 ? s->l3 : rows ? s->l3 / 2 : s->l3 / 8 * 5);
 }
 
 /* How far pairs of rows that stay in the caches are prefetched: not past the last, and not out of L1. */
@@ -103,17 +102,17 @@ void norma_blocking_set_order(norma_blocking *blocking, const norma_problem *pro
  */
 static norma_rows_order order_of(const norma_problem *problem, const sizes *s, const norma_blocking *blocking)
 {
-    const bool along = problem->takes_scale && !problem->channels, parts = several_channels(problem);
+    const bool along = problem->takes_scale && !problem->channels, parts = norma_rows_have_channels(problem);
     const bool moments = problem->normalizer.statistic == NORMA_MOMENTS, far = s->tensors / blocking->threads >= 2 * s->l2;
     const int64_t least = !moments ? PAGE / 4 : far ? PAGE / 2 : PAGE;
-    const bool fits = s->row <= s->l1 / (along ? 5 : 3);
-    if (blocking->isa != NORMA_ISA_AVX2 && blocking->isa != NORMA_ISA_AVX512) {
+    const bool fits = s->row <= s->l1 / (along ? 5 : 3), one_leaf = problem->length <= NORMA_RUN_LEAF;
+    if (!norma_isa_streams(blocking->isa)) {
         return NORMA_PAIRS;
     }
     if (blocking->stream ? s->row > PAGE : far && ((along && !fits) || s->row > s->l1) && blocking->threads == 1) {
         return NORMA_GROUPS;
     }
-    return !blocking->stream && fits && s->row > least && !parts ? NORMA_ABREAST : NORMA_PAIRS;
+    return !blocking->stream && fits && one_leaf && s->row > least && !parts ? NORMA_ABREAST : NORMA_PAIRS;
 }
 
 /* The least number of columns that is whole groups and whole cache lines. */

@@ -4,6 +4,9 @@
 
 #include "problem.h"
 
+/* Whether the kernels of an instruction set write past the caches. */
+bool norma_isa_streams(norma_isa isa);
+
 /* `threads` is the most that a run may use. */
 norma_blocking norma_blocking_default(const norma_problem *problem, norma_isa isa, int threads);
 

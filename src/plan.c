@@ -2,11 +2,8 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "blocking.h"
 #include "error.h"
-#include "tuning/search.h"
 
 norma_limits norma_plan_limits(const norma_plan *plan)
 {
@@ -20,30 +17,10 @@ void norma_plan_set_blocking(norma_plan *plan, norma_blocking blocking)
     plan->kernel = plan->entry->kernel[blocking.isa];
 }
 
-static norma_status measure(const norma_plan *plan)
-{
-    const double seconds = plan->desc.measure_seconds > 0 ? plan->desc.measure_seconds : 1;
-    const norma_search search = {.effort = NORMA_EFFORT_QUICK, .deadline = norma_clock() + seconds};
-    norma_record record;
-    const norma_search_end end = norma_search_run(&search, plan, &record);
-    if (end == NORMA_SEARCH_NO_MEMORY || (end == NORMA_SEARCH_DONE && !norma_tuning_add(&plan->context->tuning, &record))) {
-        return norma_fail(NORMA_OUT_OF_MEMORY, "desc.planning: no memory for the tensors to measure with");
-    }
-    return NORMA_SUCCESS;
-}
-
-/* With NORMA_MEASURE, unless the context knows this very problem. */
-static norma_status measure_once(norma_plan *plan)
+void norma_plan_choose_blocking(norma_plan *plan)
 {
     norma_tuning *tuning = &plan->context->tuning;
-    if (plan->desc.planning != NORMA_MEASURE || plan->problem.empty || tuning->source.state == NORMA_TUNING_RANDOM) {
-        return NORMA_SUCCESS;
-    }
-    pthread_mutex_lock(&tuning->measure);
-    const bool known = norma_tuning_knows(tuning, &plan->problem, norma_plan_limits(plan));
-    const norma_status status = known ? NORMA_SUCCESS : measure(plan);
-    pthread_mutex_unlock(&tuning->measure);
-    return status;
+    norma_plan_set_blocking(plan, norma_tuning_choose(tuning, &plan->problem, norma_plan_limits(plan), &plan->tuned_by));
 }
 
 norma_status norma_plan_init(norma_plan *plan, norma_context *context, const norma_desc *desc)
@@ -70,51 +47,13 @@ norma_status norma_plan_init(norma_plan *plan, norma_context *context, const nor
         norma_plan_fini(plan);
         return status;
     }
-    status = measure_once(plan);
-    if (status != NORMA_SUCCESS) {
-        norma_plan_fini(plan);
-        return status;
-    }
-    norma_plan_set_blocking(plan,
-                            norma_tuning_choose(&plan->context->tuning, problem, norma_plan_limits(plan), &plan->tuned_by));
+    norma_plan_choose_blocking(plan);
     return NORMA_SUCCESS;
 }
 
 void norma_plan_fini(norma_plan *plan)
 {
     norma_context_destroy(plan->context);
-}
-
-norma_status norma_plan_create(norma_plan **plan, norma_context *context, const norma_desc *desc)
-{
-    if (!plan) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "plan: expected where to store it, got NULL");
-    }
-    *plan = NULL;
-    norma_plan *made = malloc(sizeof *made);
-    if (!made) {
-        return norma_fail(NORMA_OUT_OF_MEMORY, "norma_plan_create: no memory for a plan");
-    }
-    const norma_status status = norma_plan_init(made, context, desc);
-    if (status != NORMA_SUCCESS) {
-        free(made);
-        return status;
-    }
-    if (made->context->verbose) {
-        char line[512];
-        norma_plan_describe(made, line, sizeof line);
-        fprintf(stderr, "norma: %s\n", line);
-    }
-    *plan = made;
-    return NORMA_SUCCESS;
-}
-
-void norma_plan_destroy(norma_plan *plan)
-{
-    if (plan) {
-        norma_plan_fini(plan);
-        free(plan);
-    }
 }
 
 static const char *geometry_name(norma_geometry geometry)

@@ -18,7 +18,8 @@ struct norma_plan {
 /* What the plan's context allows. */
 norma_limits norma_plan_limits(const norma_plan *plan);
 
-/* Before the plan is shared. */
+/* These two before the plan is shared. By what the context knows: */
+void norma_plan_choose_blocking(norma_plan *plan);
 void norma_plan_set_blocking(norma_plan *plan, norma_blocking blocking);
 
 /* Makes a plan in place: norma_plan_create() without the allocation, for the one-call forms. norma_plan_fini() ends it. */

@@ -48,6 +48,12 @@ typedef struct norma_problem {
 /* Checks desc and fills problem. On failure the sentence names the field. */
 norma_status norma_problem_init(norma_problem *problem, const norma_desc *desc);
 
+/* Whether rows have several channels each. */
+static inline bool norma_rows_have_channels(const norma_problem *problem)
+{
+    return problem->geometry == NORMA_ROWS && problem->channels && problem->per_channel < problem->length;
+}
+
 /* Product of extents. */
 static inline int64_t norma_axes_extent(const norma_axis *axes, int count)
 {

@@ -1,10 +1,12 @@
 /* The tuning file: what is written is read again, and whatever is wrong with one is said and harms nothing. */
-#define _XOPEN_SOURCE 700 /* mkdtemp, mkfifo, seteuid */
-#include <errno.h>
+#define _DEFAULT_SOURCE /* mkdtemp, mkfifo, seteuid, usleep */
+#include <glob.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/cases.h"
@@ -625,6 +627,127 @@ static void measured_plan(void **state)
     norma_context_destroy(context);
 }
 
+/* Rows of y with gaps between, which nobody writes. */
+static void measured_with_gaps(void **state)
+{
+    (void)state;
+    norma_context *context = context_with("off");
+    const int64_t shape[] = {48, 200};
+    norma_desc desc = norma_layer_norm_desc(2, shape, -1, NORMA_F32);
+    desc.y_row_stride = 256;
+    desc.planning = NORMA_MEASURE;
+    desc.measure_seconds = 100;
+    norma_plan *plan;
+    check_success(norma_plan_create(&plan, context, &desc));
+    norma_plan_destroy(plan);
+    check_success(norma_context_save_tuning(context, path_of("gaps")));
+    norma_context_destroy(context);
+    norma_table table = {NULL, 0, 0};
+    check(norma_store_read(path_of("gaps"), &table).state == NORMA_TUNING_FILE && table.count == 1);
+    check(table.records[0].default_ns > 0 && table.records[0].effort == NORMA_EFFORT_QUICK);
+    norma_table_free(&table);
+}
+
+/* Time that is up in the middle: what is known by then is kept, and called partial. */
+static void too_little_time_to_measure(void **state)
+{
+    (void)state;
+    norma_context *context = context_with("off");
+    const int64_t shape[] = {256, 1024};
+    const norma_desc desc = norma_layer_norm_desc(2, shape, -1, NORMA_F32);
+    norma_plan *plan;
+    norma_record record;
+    check_success(norma_plan_create(&plan, context, &desc));
+    norma_search search = {.effort = NORMA_EFFORT_FULL, .deadline = norma_clock() + (SUITE_QUICK ? 1 : 0.03)};
+    norma_search_end end = norma_search_run(&search, plan, &record);
+    check(end == NORMA_SEARCH_STOPPED || (end == NORMA_SEARCH_DONE && record.effort == NORMA_EFFORT_PARTIAL) || SUITE_QUICK);
+    volatile sig_atomic_t stop = 1;
+    search.deadline = norma_clock() + 100;
+    search.stop = &stop;
+    check(norma_search_run(&search, plan, &record) == NORMA_SEARCH_STOPPED);
+    norma_plan_destroy(plan);
+    norma_context_destroy(context);
+}
+
+/* A context saves to what is there already, keeping what it does not know; what cannot be gone on with is set aside; what is
+ * no tuning file is left alone. */
+static void saved_beside_what_is_there(void **state)
+{
+    (void)state;
+    char path[128], sentence[NORMA_FLAW_TEXT];
+    norma_table table = sample_table(), read = {NULL, 0, 0};
+    snprintf(path, sizeof path, "%s", path_of("kept"));
+    check(norma_store_write(path, &table, NULL, &sentence));
+    norma_table_free(&table);
+    norma_context *context = context_with("off");
+    check_success(norma_context_save_tuning(context, path));
+    check(norma_store_read(path, &read).state == NORMA_TUNING_FILE && read.count == 4);
+    norma_table_free(&read);
+    put_file(path, "norma-tuning 1\nversion = 0\n", 27);
+    check_success(norma_context_save_tuning(context, path));
+    check(access(path_of("kept.old"), F_OK) == 0);
+    put_file(path, "norma-tuning 1\nversion = 0\n", 27);
+    check_success(norma_context_save_tuning(context, path));
+    check(access(path_of("kept.old.2"), F_OK) == 0);
+    put_file(path, "my notes\n", 9);
+    check_refused(norma_context_save_tuning(context, path), NORMA_IO_ERROR, "no tuning file");
+    check(norma_store_read(path, &read).state == NORMA_TUNING_BAD_FORMAT);
+    check(mkfifo(path_of("fifo"), 0666) == 0);
+    check_refused(norma_context_save_tuning(context, path_of("fifo")), NORMA_IO_ERROR, "fifo");
+    check(symlink("kept", path_of("link")) == 0);
+    check(unlink(path) == 0);
+    table = sample_table();
+    check(norma_store_write(path, &table, NULL, &sentence) && norma_store_write(path_of("link"), &table, NULL, &sentence));
+    norma_table_free(&table);
+    struct stat status;
+    check(lstat(path_of("link"), &status) == 0 && S_ISLNK(status.st_mode)); /* a link stays one */
+    norma_context_destroy(context);
+}
+
+static norma_table large_table(void)
+{
+    norma_table table = {NULL, 0, 0};
+    for (int64_t i = 1; i <= NORMA_RECORDS_MAX; i++) {
+        const norma_problem problem = rows_problem(8, i);
+        const norma_record record = record_of(&problem, "large");
+        check(norma_table_add(&table, &record));
+    }
+    const norma_problem problem = rows_problem(9, 1);
+    const norma_record record = record_of(&problem, "one too many");
+    check(!norma_table_add(&table, &record));
+    return table;
+}
+
+/* kill -9 while a file is being written, which it is all the time: the old file or a good new one. */
+static void killed_while_writing(void **state)
+{
+    (void)state;
+    char path[128], sentence[NORMA_FLAW_TEXT], pattern[160];
+    norma_table table = large_table();
+    random_state random = random_begin(0);
+    snprintf(path, sizeof path, "%s", path_of("killed"));
+    check(norma_store_write(path, &table, NULL, &sentence));
+    for (int i = 0; i < 20; i++) {
+        const pid_t child = fork();
+        check(child >= 0);
+        if (child == 0) {
+            for (;;) {
+                norma_store_write(path, &table, NULL, &sentence);
+            }
+        }
+        usleep((useconds_t)(2000 + random_below(&random, 30000)));
+        check(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+        norma_table read = {NULL, 0, 0};
+        check(norma_store_read(path, &read).state == NORMA_TUNING_FILE && read.count == NORMA_RECORDS_MAX);
+        norma_table_free(&read);
+    }
+    norma_table_free(&table);
+    snprintf(pattern, sizeof pattern, "%s.tmp.*", path);
+    glob_t found;
+    check(glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc > 0); /* some were killed in the middle */
+    globfree(&found);
+}
+
 static void planning_that_makes_no_sense(void **state)
 {
     (void)state;
@@ -712,7 +835,7 @@ static void refused_to_save(void **state)
     free(longest);
 }
 
-/* One thread writes, this one reads: always a whole file. */
+/* Three threads write, this one reads: always a whole file. */
 static atomic_bool over;
 
 static void *write_again_and_again(void *argument)
@@ -729,7 +852,7 @@ static void *write_again_and_again(void *argument)
     return argument;
 }
 
-static void writer_and_reader_at_once(void **state)
+static void writers_and_reader_at_once(void **state)
 {
     (void)state;
     char path[128], sentence[NORMA_FLAW_TEXT];
@@ -737,17 +860,21 @@ static void writer_and_reader_at_once(void **state)
     snprintf(path, sizeof path, "%s", path_of("shared"));
     check(norma_store_write(path, &table, NULL, &sentence));
     norma_table_free(&table);
-    pthread_t writer;
+    pthread_t writers[3];
     void *answer;
-    check(pthread_create(&writer, NULL, write_again_and_again, path) == 0);
-    for (int i = 0; i < 2000; i++) {
+    for (size_t i = 0; i < COUNT_OF(writers); i++) {
+        check(pthread_create(&writers[i], NULL, write_again_and_again, path) == 0);
+    }
+    for (int i = 0; i < (SUITE_QUICK ? 300 : 2000); i++) {
         norma_table read = {NULL, 0, 0};
         const norma_flaw flaw = norma_store_read(path, &read);
         check(flaw.state == NORMA_TUNING_FILE && read.count == 4);
         norma_table_free(&read);
     }
     atomic_store(&over, true);
-    check(pthread_join(writer, &answer) == 0 && answer != NULL);
+    for (size_t i = 0; i < COUNT_OF(writers); i++) {
+        check(pthread_join(writers[i], &answer) == 0 && answer != NULL);
+    }
 }
 
 int main(int argc, char **argv)
@@ -772,11 +899,15 @@ int main(int argc, char **argv)
         cmocka_unit_test(record_in_force),
         cmocka_unit_test(usual_places),
         cmocka_unit_test(measured_plan),
+        cmocka_unit_test(measured_with_gaps),
+        cmocka_unit_test(too_little_time_to_measure),
+        cmocka_unit_test(saved_beside_what_is_there),
+        cmocka_unit_test(killed_while_writing),
         cmocka_unit_test(planning_that_makes_no_sense),
         cmocka_unit_test(no_time_to_measure),
         cmocka_unit_test(search_every_geometry),
         cmocka_unit_test(refused_to_save),
-        cmocka_unit_test(writer_and_reader_at_once),
+        cmocka_unit_test(writers_and_reader_at_once),
     };
     if (!make_folder()) {
         perror("test_tuning: a folder in /tmp");

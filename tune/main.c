@@ -1,20 +1,4 @@
-#include <stdarg.h>
-#include <string.h>
-
 #include "tune.h"
-
-volatile sig_atomic_t tune_stop;
-
-int tune_fail(int status, const char *format, ...)
-{
-    va_list arguments;
-    fputs("norma-tune: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    return status;
-}
 
 static int run(const tune_options *options)
 {

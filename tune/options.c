@@ -1,9 +1,10 @@
-#define _GNU_SOURCE /* getopt_long, getline */
+#define _GNU_SOURCE /* getopt_long */
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cpu.h"
 #include "tune.h"
@@ -26,7 +27,8 @@ static const char help[] =
     "    --again               measure what the file knows already, too; otherwise a run goes on where the last one ended\n"
     "\n"
     "The file:\n"
-    "    --output FILE         default: NORMA_TUNING if that names a file, else the one that norma looks for first\n"
+    "    --output FILE         default: NORMA_TUNING if that names a file, else the user's own (--show, --check: the one\n"
+    "                          that norma reads)\n"
     "    --dry-run             print what would be measured, and measure nothing\n"
     "    --show                print what the file knows and what it gained\n"
     "    --check               whether the file fits this machine and this build of norma: exit status 1 and the reason if not\n"
@@ -94,7 +96,13 @@ static int parse_threads(tune_options *options, const char *text)
         if (options->threads_count == TUNE_THREADS_MAX) {
             return tune_fail(TUNE_MISTAKE, "--threads: at most %d numbers", TUNE_THREADS_MAX);
         }
-        options->threads[options->threads_count++] = (int)count;
+        bool known_already = false;
+        for (int i = 0; i < options->threads_count; i++) {
+            known_already = known_already || options->threads[i] == (int)count;
+        }
+        if (!known_already) {
+            options->threads[options->threads_count++] = (int)count;
+        }
         at = *end ? end + 1 : NULL;
     }
     return TUNE_DONE;
@@ -172,18 +180,38 @@ static int apply(tune_options *options, int option, const char *value)
     }
 }
 
+/* What the library would read: the first file that is there. */
+static void choose_path_in_force(tune_options *options)
+{
+    char path[NORMA_PATH_ROOM];
+    for (int i = 0; norma_store_place(i, &path); i++) {
+        if (access(path, F_OK) == 0) {
+            strcpy(options->path, path);
+            return;
+        }
+    }
+}
+
 /* Where the file is, when nobody said. */
 static int choose_path(tune_options *options)
 {
     const char *setting = getenv("NORMA_TUNING");
+    const bool asks = options->task == TUNE_SHOW || options->task == TUNE_CHECK;
     if (options->path[0]) {
         return TUNE_DONE;
     }
-    if (setting && *setting && strcmp(setting, "off") != 0 && strncmp(setting, "random:", 7) != 0) {
+    if (setting && (strcmp(setting, "off") == 0 || strncmp(setting, "random:", 7) == 0)) {
+        if (asks) {
+            return tune_fail(TUNE_FAILED, "no tuning file is in force: NORMA_TUNING is '%.60s'", setting);
+        }
+    } else if (setting && *setting) {
         return strlen(setting) < sizeof options->path ? set_path(options, setting)
                                                       : tune_fail(TUNE_MISTAKE, "NORMA_TUNING: the file's name is too long");
     }
-    if (!norma_store_user_place(&options->path)) {
+    if (asks) {
+        choose_path_in_force(options);
+    }
+    if (!options->path[0] && !norma_store_user_place(&options->path)) {
         return tune_fail(TUNE_MISTAKE, "no place for a tuning file: HOME is not set; give one with --output");
     }
     return TUNE_DONE;
@@ -210,9 +238,15 @@ int tune_options_parse(tune_options *options, int argc, char **argv)
     options->effort = NORMA_EFFORT_NORMAL;
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, ":h", known, NULL)) != -1;) {
+        if (option == '?' && optopt > 0 && optopt < QUICK) {
+            return tune_fail(TUNE_MISTAKE, "unknown option '-%c' (see norma-tune --help)", optopt);
+        }
         if (option == '?' || option == ':') {
             return tune_fail(TUNE_MISTAKE, "%s '%.60s' (see norma-tune --help)",
-                             option == ':' ? "a value is missing after" : "unknown option", argv[optind - 1]);
+                             option == ':' ? "a value is missing after"
+                             : optopt      ? "no value was expected in"
+                                           : "unknown option",
+                             argv[optind - 1]);
         }
         const int status = apply(options, option, optarg);
         if (status != TUNE_DONE || options->task == TUNE_HELP || options->task == TUNE_VERSION) {
@@ -235,23 +269,27 @@ typedef struct case_array {
     size_t room;
 } case_array;
 
-static bool add_case(case_array *array, const case_spec *spec)
+enum { CASES_MAX = 100000, LINE_ROOM = 1024 };
+
+static int add_case(case_array *array, const case_spec *spec)
 {
+    if (array->count == CASES_MAX) {
+        return tune_fail(TUNE_MISTAKE, "--shapes: more than %d cases", CASES_MAX);
+    }
     if (array->count == array->room) {
         const size_t room = array->room ? 2 * array->room : 128;
         case_spec *more = realloc(array->specs, room * sizeof *more);
         if (!more) {
-            tune_fail(TUNE_FAILED, "no memory for the list of cases");
-            return false;
+            return tune_fail(TUNE_FAILED, "no memory for the list of cases");
         }
         array->specs = more;
         array->room = room;
     }
     array->specs[array->count++] = *spec;
-    return true;
+    return TUNE_DONE;
 }
 
-static bool add_line(case_array *array, const tune_options *options, char *line, int number)
+static int add_line(case_array *array, const tune_options *options, char *line, int number)
 {
     char sentence[CASE_SENTENCE_MAX];
     case_spec spec;
@@ -261,60 +299,67 @@ static bool add_line(case_array *array, const tune_options *options, char *line,
         line[length - 1] = '\0';
     }
     if (*line == '\0') {
-        return true;
+        return TUNE_DONE;
     }
     if (!case_parse(&spec, line, sentence)) {
-        tune_fail(TUNE_MISTAKE, "%s:%d: %s", options->shapes, number, sentence);
-        return false;
+        return tune_fail(TUNE_MISTAKE, "%s:%d: %s", options->shapes, number, sentence);
     }
-    return (options->ops && !lists(options->ops, norma_op_name(spec.op))) || add_case(array, &spec);
+    return options->ops && !lists(options->ops, norma_op_name(spec.op)) ? TUNE_DONE : add_case(array, &spec);
 }
 
-static bool add_file(case_array *array, const tune_options *options)
+static int add_lines(case_array *array, const tune_options *options, FILE *file)
+{
+    char line[LINE_ROOM];
+    int status = TUNE_DONE;
+    for (int number = 1; status == TUNE_DONE && fgets(line, sizeof line, file); number++) {
+        const size_t length = strlen(line);
+        const bool whole = length > 0 && (line[length - 1] == '\n' || feof(file));
+        status = whole ? add_line(array, options, line, number)
+                       : tune_fail(TUNE_MISTAKE, "%s:%d: a line of text was expected, of less than %d bytes", options->shapes,
+                                   number, LINE_ROOM);
+    }
+    return status;
+}
+
+static int add_file(case_array *array, const tune_options *options)
 {
     FILE *file = fopen(options->shapes, "r");
-    char *line = NULL;
-    size_t room = 0;
-    bool good = file != NULL;
-    for (int number = 1; good && getline(&line, &room, file) >= 0; number++) {
-        good = add_line(array, options, line, number);
+    int status = file ? add_lines(array, options, file) : TUNE_DONE;
+    if (status == TUNE_DONE && (!file || ferror(file))) {
+        status = tune_stopped()
+                     ? TUNE_INTERRUPTED
+                     : tune_fail(TUNE_MISTAKE, "--shapes: '%s' cannot be read: %s", options->shapes, strerror(errno));
     }
-    if (!file || ferror(file)) {
-        tune_fail(TUNE_MISTAKE, "--shapes: '%s' cannot be read: %s", options->shapes, strerror(errno));
-        good = false;
-    }
-    free(line);
     if (file) {
         fclose(file);
     }
-    return good;
+    return status;
 }
 
 /* Quick ones first: when time runs out, those are there. */
-static bool add_lists(case_array *array, const tune_options *options)
+static int add_lists(case_array *array, const tune_options *options)
 {
+    int status = TUNE_DONE;
     for (int round = 0; round < (options->quick_cases ? 1 : 2); round++) {
-        for (size_t i = 0; i < case_count(); i++) {
+        for (size_t i = 0; status == TUNE_DONE && i < case_count(); i++) {
             const case_spec spec = case_at(i);
             const bool wanted = !options->ops || lists(options->ops, norma_op_name(spec.op));
-            if (wanted && spec.quick == (round == 0) && !add_case(array, &spec)) {
-                return false;
+            if (wanted && spec.quick == (round == 0)) {
+                status = add_case(array, &spec);
             }
         }
     }
-    return true;
+    return status;
 }
 
-case_spec *tune_cases(const tune_options *options, size_t *count)
+int tune_cases(const tune_options *options, case_spec **specs, size_t *count)
 {
     case_array array = {NULL, 0, 0};
-    if (!(options->shapes ? add_file(&array, options) : add_lists(&array, options))) {
-        free(array.specs);
-        return NULL;
+    int status = options->shapes ? add_file(&array, options) : add_lists(&array, options);
+    if (status == TUNE_DONE && array.count == 0) {
+        status = tune_fail(TUNE_MISTAKE, "no case is left by these options");
     }
-    if (array.count == 0) {
-        tune_fail(TUNE_MISTAKE, "no case is left by these options");
-    }
+    *specs = array.specs;
     *count = array.count;
-    return array.specs;
+    return status;
 }

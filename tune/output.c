@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -10,20 +11,8 @@
 
 #include "tune.h"
 
-/* Makes the folders above the file, so that there is a place for the lock. */
-static int make_folders(const char *path)
-{
-    char folder[NORMA_PATH_ROOM];
-    snprintf(folder, sizeof folder, "%s", path);
-    for (char *slash = strchr(folder + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
-            return tune_fail(TUNE_FAILED, "cannot make the folder '%s': %s", folder, strerror(errno));
-        }
-        *slash = '/';
-    }
-    return TUNE_DONE;
-}
+/* Names have 255 bytes; of temporary files, what follows the tuning file's may take these. */
+enum { NAME_MOST = 255 - 40 };
 
 /* The lock is the file's, so whoever holds it may remove its name; whoever waited for that name then starts over. */
 static int lock(tune_output *output)
@@ -51,16 +40,32 @@ static int lock(tune_output *output)
     }
 }
 
+/* The lock is empty; one that is not was somebody's file before. */
 static void unlock(tune_output *output)
 {
-    unlink(output->lock_path);
+    struct stat status;
+    if (fstat(output->lock, &status) == 0 && status.st_size == 0) {
+        unlink(output->lock_path);
+    }
     close(output->lock);
 }
 
-/* What tuners that were killed left behind. Nobody else writes there: we hold the lock. */
+/* "…/tuning.txt.tmp.1234.0" of a process that is gone. */
+static bool is_abandoned(const char *name, size_t stem)
+{
+    char *end;
+    const long process = strtol(name + stem, &end, 10);
+    if (*end++ != '.' || *end == '\0' || end[strspn(end, "0123456789")] != '\0') {
+        return false; /* somebody else's file */
+    }
+    return process > 0 && kill((pid_t)process, 0) != 0 && errno == ESRCH;
+}
+
+/* What writers that were killed left behind. */
 static void sweep(const char *path)
 {
     char pattern[2 * NORMA_PATH_ROOM + 16];
+    const size_t stem = strlen(path) + strlen(".tmp.");
     size_t used = 0;
     for (const char *at = path; *at; at++) {
         if (strchr("*?[]\\", *at)) {
@@ -72,49 +77,42 @@ static void sweep(const char *path)
     glob_t found;
     if (glob(pattern, 0, NULL, &found) == 0) {
         for (size_t i = 0; i < found.gl_pathc; i++) {
-            unlink(found.gl_pathv[i]);
+            if (is_abandoned(found.gl_pathv[i], stem)) {
+                unlink(found.gl_pathv[i]);
+            }
         }
         globfree(&found);
     }
 }
 
-/* A file that cannot be gone on with makes room, unless it may be anything at all. */
-static int set_aside(tune_output *output, const norma_flaw *flaw)
-{
-    char aside[NORMA_PATH_ROOM + 8];
-    if (flaw->state == NORMA_TUNING_BAD_FORMAT || flaw->state == NORMA_TUNING_UNREADABLE) {
-        return tune_fail(TUNE_MISTAKE, "'%s' is there already and no tuning file: %s; move it away or give another --output",
-                         output->path, flaw->sentence);
-    }
-    snprintf(aside, sizeof aside, "%s.old", output->path);
-    if (rename(output->path, aside) != 0) {
-        return tune_fail(TUNE_FAILED, "cannot rename '%s' to '%s': %s", output->path, aside, strerror(errno));
-    }
-    snprintf(output->note, sizeof output->note, "what was there is now %s: %s", aside, flaw->sentence);
-    return TUNE_DONE;
-}
-
 int tune_output_open(tune_output *output, const char *path)
 {
+    char sentence[NORMA_FLAW_TEXT];
     memset(output, 0, sizeof *output);
-    output->path = path;
-    int status = make_folders(path);
-    if (status == TUNE_DONE) {
-        status = lock(output);
+    char *target = realpath(path, NULL); /* two names of one file are one lock */
+    snprintf(output->path, sizeof output->path, "%s", target ? target : path);
+    free(target);
+    path = output->path;
+    const char *slash = strrchr(path, '/');
+    if (strlen(slash ? slash + 1 : path) > NAME_MOST) {
+        return tune_fail(TUNE_MISTAKE,
+                         "--output: the file's name is longer than %d bytes, which leaves no room for '.tmp' and '.lock'",
+                         NAME_MOST);
     }
+    if (!norma_store_make_folders(path, &sentence)) {
+        return tune_fail(TUNE_FAILED, "%s", sentence);
+    }
+    const int status = lock(output);
     if (status != TUNE_DONE) {
         return status;
     }
     sweep(path);
-    const norma_flaw flaw = norma_store_read(path, &output->table);
-    if (flaw.state != NORMA_TUNING_FILE && flaw.state != NORMA_TUNING_NOT_FOUND) {
-        status = set_aside(output, &flaw);
-    }
-    if (status != TUNE_DONE) {
+    if (!norma_store_open(path, &output->table, &output->note, &sentence)) {
         unlock(output);
+        return tune_fail(TUNE_MISTAKE, "%s; move it away or give another --output", sentence);
     }
     output->written = norma_clock();
-    return status;
+    return TUNE_DONE;
 }
 
 int tune_output_write(tune_output *output)
@@ -132,7 +130,7 @@ int tune_output_add(tune_output *output, const norma_record *record)
 {
     const double often = 1; /* seconds */
     if (!norma_table_add(&output->table, record)) {
-        return tune_fail(TUNE_FAILED, "no memory for the records");
+        return tune_fail(TUNE_FAILED, "no room for another record, of %d at most", NORMA_RECORDS_MAX);
     }
     output->dirty = true;
     return norma_clock() - output->written < often ? TUNE_DONE : tune_output_write(output);

@@ -25,7 +25,7 @@ static double seconds_left(const tune_progress *progress)
 {
     const double gone = norma_clock() - progress->begun;
     const double left =
-        progress->done ? gone / (double)progress->done * (double)(progress->total - progress->done) : progress->limit;
+        progress->worked ? gone / (double)progress->worked * (double)(progress->total - progress->done) : progress->limit;
     const double most = progress->limit ? progress->limit - gone : left;
     return left < most ? left : most > 0 ? most : 0;
 }

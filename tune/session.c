@@ -18,22 +18,36 @@ typedef struct session {
     double log_gain; /* of all measured */
 } session;
 
+/* Not 0 once the user wants to stop. */
+static volatile sig_atomic_t stop;
+
 static void on_signal(int number)
 {
     (void)number;
-    tune_stop = 1;
+    stop = 1;
 }
 
+bool tune_stopped(void)
+{
+    return stop;
+}
+
+/* A signal that whoever started us ignores stays ignored. */
 static void catch_signals(void)
 {
-    struct sigaction action;
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action, before;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
     action.sa_flags = (int)SA_RESETHAND; /* a second one ends us as usual */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+            sigaction(numbers[i], &action, NULL);
+        }
+    }
     action.sa_handler = SIG_IGN;
-    sigaction(SIGXFSZ, &action, NULL); /* a full quota is a sentence, not a death */
+    sigaction(SIGXFSZ, &action, NULL); /* a full quota, or nobody who reads, is a sentence and not a death */
+    sigaction(SIGPIPE, &action, NULL);
 }
 
 static int make_contexts(session *s)
@@ -65,11 +79,10 @@ static int session_begin(session *s, const tune_options *options)
 {
     memset(s, 0, sizeof *s);
     s->options = options;
-    s->cases = tune_cases(options, &s->count);
-    if (!s->cases) {
-        return TUNE_MISTAKE;
+    int status = tune_cases(options, &s->cases, &s->count);
+    if (status == TUNE_DONE) {
+        status = check_cases(s);
     }
-    const int status = check_cases(s);
     return status == TUNE_DONE ? make_contexts(s) : status;
 }
 
@@ -111,7 +124,9 @@ static void print_record(const session *s, const norma_record *record, const cha
     tune_progress_clear(&s->progress);
     printf("%-48s %10.2f us %6.2fx  %s\n", name, (double)record->tuned_ns / 1e3,
            (double)record->default_ns / (double)record->tuned_ns, knobs[0] ? knobs : "built-in rules");
-    fflush(stdout);
+    if (fflush(stdout) != 0) {
+        stop = 1; /* nobody listens any more */
+    }
 }
 
 /* Time for one case: a few times its share, so that one hard case cannot take it all. */
@@ -127,12 +142,14 @@ static int measure_step(session *s, size_t index, const norma_plan *plan)
 {
     const norma_search search = {.effort = s->options->effort,
                                  .deadline = deadline_of(s),
-                                 .stop = &tune_stop,
+                                 .stop = &stop,
                                  .tell = tune_progress_tell,
                                  .teller = &s->progress};
     norma_record record;
     const norma_search_end end = norma_search_run(&search, plan, &record);
     if (end == NORMA_SEARCH_NO_MEMORY) {
+        tune_progress_clear(&s->progress);
+        tune_fail(TUNE_FAILED, "%s: too large for the memory there is", s->progress.what);
         s->too_large++;
         return TUNE_DONE;
     }
@@ -141,6 +158,10 @@ static int measure_step(session *s, size_t index, const norma_plan *plan)
         return TUNE_DONE;
     }
     snprintf(record.name, sizeof record.name, "%s", s->cases[index / (size_t)s->options->threads_count].name);
+    if (record.effort == NORMA_EFFORT_PARTIAL) { /* kept, but to be measured again */
+        s->left_out++;
+        return tune_output_add(&s->output, &record);
+    }
     s->measured++;
     s->gained += record.tuned;
     s->log_gain += log((double)record.default_ns / (double)record.tuned_ns);
@@ -158,10 +179,11 @@ static int step(session *s, size_t index)
     }
     if (plan->problem.empty || is_known(s, plan)) {
         s->known++;
-    } else if (tune_stop || norma_clock() >= s->deadline) {
+    } else if (stop || norma_clock() >= s->deadline) {
         s->left_out++;
     } else {
         tune_progress_tell(&s->progress, "");
+        s->progress.worked++;
         status = measure_step(s, index, plan);
     }
     s->progress.done++;
@@ -181,13 +203,11 @@ static void print_summary(const session *s)
     if (s->known) {
         printf("%zu were known already (--again measures them once more)\n", s->known);
     }
-    if (s->too_large) {
-        printf("%zu are too large for this machine's memory\n", s->too_large);
-    }
     if (s->left_out) {
-        printf("%zu are left: %s; the next run goes on with them\n", s->left_out, tune_stop ? "interrupted" : "out of time");
+        printf("%zu are left: %s; the next run goes on with them\n", s->left_out, stop ? "interrupted" : "out of time");
     }
-    printf("%s holds %zu shapes", s->output.path, s->output.table.count);
+    printf(s->output.table.count ? "%s holds %zu shapes" : "%s is not there: nothing was measured", s->output.path,
+           s->output.table.count);
     printf(s->output.note[0] ? "; %s\n" : "%s\n", s->output.note);
 }
 
@@ -209,7 +229,8 @@ static int measure_all(session *s)
         print_summary(s);
     }
     tune_output_close(&s->output);
-    return status == TUNE_DONE && tune_stop ? TUNE_INTERRUPTED : status;
+    status = status == TUNE_DONE && s->too_large ? TUNE_FAILED : status;
+    return status == TUNE_DONE && stop && !ferror(stdout) ? TUNE_INTERRUPTED : status;
 }
 
 int tune_measure(const tune_options *options)

@@ -45,14 +45,14 @@ typedef struct tune_options {
 int tune_options_parse(tune_options *options, int argc, char **argv);
 void tune_print_help(void);
 
-/* The cases meant, quick ones first; the caller frees them. NULL after a sentence on stderr. */
-case_spec *tune_cases(const tune_options *options, size_t *count);
+/* The cases meant, quick ones first; the caller frees them. TUNE_DONE, or a status after a sentence on stderr. */
+int tune_cases(const tune_options *options, case_spec **specs, size_t *count);
+
+/* Whether the user wants to stop. */
+bool tune_stopped(void);
 
 /* One line on stderr; returns status. */
 int tune_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* Not 0 once the user wants to stop. */
-extern volatile sig_atomic_t tune_stop;
 
 int tune_measure(const tune_options *options);
 int tune_dry_run(const tune_options *options);
@@ -61,13 +61,13 @@ int tune_check(const tune_options *options);
 
 /* A file to write to. */
 typedef struct tune_output {
-    const char *path;
+    char path[NORMA_PATH_ROOM];
     int lock;
     char lock_path[NORMA_PATH_ROOM + 8];
     norma_table table; /* what it holds, and what is new */
     double written;    /* norma_clock() */
     bool dirty;
-    char note[NORMA_FLAW_TEXT + NORMA_PATH_ROOM + 64]; /* on what was there, or "" */
+    char note[NORMA_NOTE_TEXT]; /* on what was there, or "" */
 } tune_output;
 
 /* TUNE_DONE, or a status after a sentence on stderr. */
@@ -81,6 +81,7 @@ void tune_output_close(tune_output *output);
 typedef struct tune_progress {
     bool terminal;
     size_t done, total;
+    size_t worked; /* of those done, not known before */
     double begun;
     double limit; /* seconds, 0: none */
     char what[CASE_NAME_MAX + 32];

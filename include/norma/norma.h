@@ -28,7 +28,8 @@
  * - Statistics are one-pass Welford moments about a pivot taken from the data, merged in double leaf by leaf: for f32
  *   the error stays within 4e-6 * max(1, |y|) at any offset of the data from zero.
  * - Data reach from 1e-38 to 1e38 in f32 and from 1e-150 to 1e150 in f64, differences from the mean included. NaN or infinity
- *   in the input stays inside the reduced set that holds it.
+ *   in the input stays inside the reduced set that holds it; of a NaN in the output, sign and payload are no
+ *   promise.
  *
  * Extents and strides count elements, never bytes. Pointers need the alignment of their element type only.
  */
@@ -226,10 +227,11 @@ typedef struct norma_context_info {
 /* Tells what a context settled on. context may be NULL: the process's default context. */
 NORMA_API norma_status norma_context_get_info(const norma_context *context, norma_context_info *info);
 
-/* Writes what the context knows, from its file and from NORMA_MEASURE, as a tuning file: through a temporary file and a rename,
- * so that at no moment there is half a file. path may be NULL: where norma looks first on this machine, the file of
- * NORMA_TUNING or else the user's. context may be NULL. Errors: NORMA_IO_ERROR, and what was there is still there;
- * NORMA_INVALID_ARGUMENT where the blocking is random. Thread-safe. */
+/* Adds what the context knows, from its file and from NORMA_MEASURE, to a tuning file, which is written through a temporary file
+ * and a rename, so that at no moment there is half a file. path may be NULL: the file that options.tuning or NORMA_TUNING named, or
+ * else the user's. context may be NULL. A tuning file that cannot be gone on with is renamed to end in .old; what is no tuning file
+ * is left alone. Errors: NORMA_IO_ERROR, and what was there is still there; NORMA_INVALID_ARGUMENT where the blocking is random.
+ * Thread-safe. */
 NORMA_API norma_status norma_context_save_tuning(norma_context *context, const char *path);
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -419,9 +421,10 @@ typedef struct norma_plan norma_plan;
  * not know, …). An extent of 0 outside the reduction is fine: such a plan's run writes nothing.
  * The plan is immutable: any threads may run it at once.
  *
- * With desc.planning = NORMA_MEASURE it times ways to run the plan on buffers of its own (three tensors; else
- * NORMA_OUT_OF_MEMORY) and keeps the best in the context, for later plans and norma_context_save_tuning(). Nothing else should
- * run meanwhile. Plans that measure in one context wait for each other. */
+ * With desc.planning = NORMA_MEASURE it times ways to run the plan on buffers of its own (six tensors at most, three of large
+ * ones; else NORMA_OUT_OF_MEMORY) and on the context's threads (a parallel_for gets the context's pool), and keeps the best in the
+ * context, for later plans and norma_context_save_tuning(). What time allows is tried; a shape is measured once. Nothing else
+ * should run meanwhile. Plans that measure in one context wait for each other. */
 NORMA_API norma_status norma_plan_create(norma_plan **plan, norma_context *context, const norma_desc *desc);
 
 /* NULL is allowed. No run of the plan may be under way. */

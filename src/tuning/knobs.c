@@ -33,22 +33,24 @@ const char *norma_knob_name(norma_knob knob)
     return knobs[knob].name;
 }
 
+static bool can_go_abreast(const norma_problem *problem)
+{
+    return problem->length <= NORMA_RUN_LEAF && !norma_rows_have_channels(problem);
+}
+
 bool norma_knob_bears(const norma_problem *problem, const norma_blocking *blocking, norma_knob knob)
 {
     const bool rows = problem->geometry == NORMA_ROWS;
     if (knob == NORMA_KNOB_GROUP && rows && blocking->order == NORMA_ABREAST) {
         return false;
     }
+    if (knob == NORMA_KNOB_STREAM && rows && blocking->order == NORMA_ABREAST) {
+        return false;
+    }
     if (knob == NORMA_KNOB_STRIP && (rows ? blocking->order != NORMA_GROUPS : problem->fold > 1)) {
         return false; /* a folded matrix is one strip */
     }
     return knobs[knob].geometries >> problem->geometry & 1;
-}
-
-/* Whether the kernels of an instruction set write past the caches. */
-static bool isa_streams(norma_isa isa)
-{
-    return isa == NORMA_ISA_AVX2 || isa == NORMA_ISA_AVX512;
 }
 
 static norma_knob_range range(int64_t least, int64_t most, int64_t step)
@@ -81,7 +83,11 @@ norma_knob_range norma_knob_range_of(const norma_problem *problem, norma_limits 
     case NORMA_KNOB_ISA: /* only these two have the same bits */
         return range(limits.isa == NORMA_ISA_AVX512 ? NORMA_ISA_AVX2 : limits.isa, limits.isa, 1);
     case NORMA_KNOB_ORDER:
-        return range(NORMA_PAIRS, isa_streams(blocking->isa) ? NORMA_GROUPS : NORMA_PAIRS, 1);
+        return range(NORMA_PAIRS,
+                     !norma_isa_streams(blocking->isa) ? NORMA_PAIRS
+                     : can_go_abreast(problem)         ? NORMA_ABREAST
+                                                       : NORMA_GROUPS,
+                     1);
     case NORMA_KNOB_GROUP:
         return range_of_group(problem, blocking);
     case NORMA_KNOB_STRIP:
@@ -93,7 +99,7 @@ norma_knob_range norma_knob_range_of(const norma_problem *problem, norma_limits 
     case NORMA_KNOB_FORWARD:
         return range(0, 1, 1);
     case NORMA_KNOB_STREAM:
-        return range(0, isa_streams(blocking->isa), 1);
+        return range(0, norma_isa_streams(blocking->isa), 1);
     case NORMA_KNOB_THREADS:
         return range(1, limits.threads, 1);
     case NORMA_KNOB_COUNT:
@@ -170,7 +176,7 @@ static const char *word_of(norma_knob knob, int64_t value)
     if (knob == NORMA_KNOB_ISA) {
         return value >= NORMA_ISA_GENERIC && value <= NORMA_ISA_NEON ? norma_isa_name((norma_isa)value) : NULL;
     }
-    return knob == NORMA_KNOB_ORDER && value >= NORMA_PAIRS && value <= NORMA_GROUPS ? order_names[value] : NULL;
+    return knob == NORMA_KNOB_ORDER && value >= NORMA_PAIRS && value <= NORMA_ABREAST ? order_names[value] : NULL;
 }
 
 const char *norma_knob_text(norma_knob knob, int64_t value, char (*buffer)[24])
@@ -178,6 +184,21 @@ const char *norma_knob_text(norma_knob knob, int64_t value, char (*buffer)[24])
     const char *word = word_of(knob, value);
     snprintf(*buffer, sizeof *buffer, "%" PRId64, value);
     return word ? word : *buffer;
+}
+
+bool norma_decimal(const char *text, size_t length, int64_t most, int64_t *value)
+{
+    *value = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return false;
+        }
+        *value = *value * 10 + (text[i] - '0');
+        if (*value > most) {
+            return false;
+        }
+    }
+    return length > 0;
 }
 
 bool norma_knob_parse(norma_knob knob, const char *text, size_t length, int64_t *value)
@@ -191,14 +212,7 @@ bool norma_knob_parse(norma_knob knob, const char *text, size_t length, int64_t 
         }
         return false;
     }
-    *value = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] < '0' || text[i] > '9' || *value > AHEAD_MAX) {
-            return false;
-        }
-        *value = *value * 10 + (text[i] - '0');
-    }
-    return length > 0 && *value <= AHEAD_MAX;
+    return norma_decimal(text, length, AHEAD_MAX, value);
 }
 
 norma_knob norma_blocking_first_illegal(const norma_problem *problem, norma_limits limits, const norma_blocking *blocking)

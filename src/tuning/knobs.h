@@ -49,6 +49,9 @@ void norma_knob_set(norma_blocking *blocking, norma_knob knob, int64_t value);
 const char *norma_knob_text(norma_knob knob, int64_t value, char (*buffer)[24]);
 bool norma_knob_parse(norma_knob knob, const char *text, size_t length, int64_t *value);
 
+/* A number of digits only, from 0 to `most` (below 2^59). */
+bool norma_decimal(const char *text, size_t length, int64_t most, int64_t *value);
+
 /* NORMA_KNOB_COUNT when all are legal, else the first that is not. */
 norma_knob norma_blocking_first_illegal(const norma_problem *problem, norma_limits limits, const norma_blocking *blocking);
 

@@ -12,7 +12,10 @@ typedef struct norma_rig {
     norma_args args;
     void *memory;
     size_t y_bytes;
-    void *expected;      /* what the built-in rules compute */
+    char *expected; /* what the built-in rules compute */
+    char *saved;    /* means, then reciprocal deviations; and those expected */
+    char *expected_saved;
+    size_t saved_bytes;
     int64_t runs;        /* timed at once, so that they last */
     double warm_seconds; /* each candidate runs before it is timed */
 } norma_rig;
@@ -37,6 +40,9 @@ typedef struct norma_runner {
 
 /* Seconds since some moment. */
 double norma_clock(void);
+
+/* Whether the machine has the memory: more than most of it would be lent, and end the process once it is touched. */
+bool norma_rig_fits(const norma_plan *plan);
 
 /* False where there is no memory. */
 bool norma_rig_create(norma_rig *rig, const norma_plan *plan, double floor_seconds);

@@ -1,5 +1,6 @@
 #include "tuning/search.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +23,8 @@ static void add_value(values *list, int64_t value)
             return;
         }
     }
-    if (list->count < VALUES_MAX) {
-        list->value[list->count++] = value;
-    }
+    assert(list->count < VALUES_MAX);
+    list->value[list->count++] = value;
 }
 
 /* The work of a search. */
@@ -43,11 +43,14 @@ static bool thorough(const hunt *h, norma_effort effort)
     return h->search->effort >= effort;
 }
 
+/* Powers of two, and with more effort what lies half way between. */
 static void add_threads(const hunt *h, values *list)
 {
-    for (int64_t threads = 1; threads < h->limits.threads;
-         threads = thorough(h, NORMA_EFFORT_FULL) ? threads + 1 : 2 * threads) {
+    for (int64_t threads = 1; threads < h->limits.threads; threads *= 2) {
         add_value(list, threads);
+        if (thorough(h, NORMA_EFFORT_FULL) && threads > 1 && 3 * threads / 2 < h->limits.threads) {
+            add_value(list, 3 * threads / 2);
+        }
     }
     add_value(list, h->limits.threads);
 }
@@ -268,27 +271,42 @@ static bool beats(const norma_runner *a, const norma_runner *b)
     return !b->out && ratio[repeats / 3] > 1 + least / 2 && gain > least && gain > 1.5 * noise;
 }
 
-/* The last race, on fresh buffers: what pages x and y lie on can decide as much as a knob. */
+/* What pages x and y lie on can decide as much as a knob, unless they are so many that it evens out. The new ones are there
+ * before the old ones go, so that they are others. */
+static void move_to_fresh_memory(hunt *h, const norma_plan *plan)
+{
+    const int64_t large = 64 << 20;
+    norma_rig fresh;
+    if (h->bytes <= large && norma_rig_create(&fresh, plan, h->rules.floor_seconds)) {
+        norma_rig_destroy(&h->rig);
+        h->rig = fresh;
+    }
+}
+
+static int64_t nanoseconds(const norma_runner *runner)
+{
+    const int64_t whole = (int64_t)(runner->best * 1e9 + 0.5);
+    return whole < 1 ? 1 : whole;
+}
+
+/* The last race. False where not even the built-in rules were timed. */
 static bool confirm(hunt *h, const norma_plan *plan, const norma_blocking *built_in, norma_record *record)
 {
     norma_runner runners[2] = {{.blocking = *built_in}, {.blocking = h->best}};
-    const int repeats = thorough(h, NORMA_EFFORT_NORMAL) ? 24 : 16;
     const int count = same_blocking(h, built_in, &h->best) ? 1 : 2;
     norma_race_rules rules = h->rules;
-    rules.repeats = repeats;
+    rules.repeats = thorough(h, NORMA_EFFORT_NORMAL) ? 24 : 16;
     rules.to_the_end = true;
-    void *kept = h->rig.memory; /* until the new ones are there, so that they are others */
-    norma_rig fresh;
-    if (norma_rig_create(&fresh, plan, rules.floor_seconds)) {
-        free(kept);
-        h->rig = fresh;
-    }
-    if (norma_race(&h->rig, runners, count, &rules) < 0) {
+    rules.deadline = h->search->deadline;
+    move_to_fresh_memory(h, plan);
+    const bool to_the_end = norma_race(&h->rig, runners, count, &rules) >= 0;
+    if (runners[0].out || runners[0].repeats == 0 || (rules.stop && *rules.stop)) {
         return false;
     }
-    record->tuned = count == 2 && beats(&runners[0], &runners[1]);
-    record->default_ns = (int64_t)(runners[0].best * 1e9 + 0.5);
-    record->tuned_ns = record->tuned ? (int64_t)(runners[1].best * 1e9 + 0.5) : record->default_ns;
+    record->tuned = to_the_end && count == 2 && beats(&runners[0], &runners[1]);
+    record->default_ns = nanoseconds(&runners[0]);
+    record->tuned_ns = record->tuned ? nanoseconds(&runners[1]) : record->default_ns;
+    record->effort = to_the_end ? h->search->effort : NORMA_EFFORT_PARTIAL;
     return true;
 }
 
@@ -296,19 +314,21 @@ static norma_search_end run_hunt(hunt *h, const norma_plan *plan, norma_record *
 {
     const norma_blocking built_in = norma_blocking_default(h->problem, h->limits.isa, h->limits.threads);
     h->best = built_in;
-    if (!try_stages(h) || !confirm(h, plan, &built_in, record)) {
+    const bool all = try_stages(h);
+    if ((h->rules.stop && *h->rules.stop) || !confirm(h, plan, &built_in, record)) {
         return NORMA_SEARCH_STOPPED;
     }
     norma_facts_of(record->fact, h->problem, h->limits);
     norma_record_take(record, h->problem, record->tuned ? &h->best : NULL);
-    record->effort = h->search->effort;
+    record->effort = all ? record->effort : NORMA_EFFORT_PARTIAL;
     record->name[0] = '\0';
     return NORMA_SEARCH_DONE;
 }
 
 norma_search_end norma_search_run(const norma_search *search, const norma_plan *plan, norma_record *record)
 {
-    static const double floors[] = {0, 0.2e-3, 0.4e-3, 1e-3};
+    static const double floors[] = {0, 0.2e-3, 0.2e-3, 0.4e-3, 1e-3}, kept = 0.3; /* of the time, for the last race */
+    const double now = norma_clock();
     hunt h = {
         .search = search,
         .problem = &plan->problem,
@@ -316,11 +336,18 @@ norma_search_end norma_search_run(const norma_search *search, const norma_plan *
         .bytes = (plan->problem.x_span + plan->problem.y_span) * (int64_t)norma_dtype_size(plan->problem.dtype),
         .rules = {.floor_seconds = floors[search->effort],
                   .repeats = search->effort == NORMA_EFFORT_QUICK ? 8 : 10,
-                  .deadline = search->deadline,
+                  .deadline = search->deadline - kept * (search->deadline - now),
                   .stop = search->stop},
     };
     norma_plan start = *plan;
     norma_plan_set_blocking(&start, norma_blocking_default(h.problem, h.limits.isa, h.limits.threads));
+    if (!norma_rig_fits(plan)) {
+        return NORMA_SEARCH_NO_MEMORY;
+    }
+    const double touched = 1e9; /* bytes a second at least, when memory is first written to */
+    if ((double)h.bytes * 1.5 / touched > search->deadline - now) {
+        return NORMA_SEARCH_STOPPED;
+    }
     if (!norma_rig_create(&h.rig, &start, h.rules.floor_seconds)) {
         return NORMA_SEARCH_NO_MEMORY;
     }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +83,7 @@ static char *read_all(int file, size_t *size, norma_flaw *flaw)
 
 norma_flaw norma_store_read(const char *path, norma_table *table)
 {
-    norma_flaw flaw = {NORMA_TUNING_UNREADABLE, ""};
+    norma_flaw flaw = {.state = NORMA_TUNING_UNREADABLE};
     size_t size = 0;
     const int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* not to wait for a pipe */
     if (file < 0) {
@@ -106,8 +107,7 @@ static bool cannot(char (*sentence)[NORMA_FLAW_TEXT], const char *what, const ch
     return false;
 }
 
-/* Makes the folders above a file. */
-static bool make_folders(const char *path, char (*sentence)[NORMA_FLAW_TEXT])
+bool norma_store_make_folders(const char *path, char (*sentence)[NORMA_FLAW_TEXT])
 {
     char folder[NORMA_PATH_ROOM];
     snprintf(folder, sizeof folder, "%s", path);
@@ -150,19 +150,30 @@ static void sync_folder(const char *path)
     }
 }
 
+/* A file beside `path` that nobody else has: other threads of this process take other numbers, and where a process of another
+ * machine or container has the same, the next number is tried. */
+static int create_temporary(const char *path, char (*temporary)[NORMA_PATH_ROOM + 48])
+{
+    static atomic_uint last;
+    int file;
+    do {
+        snprintf(*temporary, sizeof *temporary, "%s.tmp.%ld.%u", path, (long)getpid(), atomic_fetch_add(&last, 1));
+        file = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (file < 0 && errno == EEXIST);
+    return file;
+}
+
 static bool write_text(const char *path, const char *text, size_t size, char (*sentence)[NORMA_FLAW_TEXT])
 {
-    char temporary[NORMA_PATH_ROOM + 32];
+    char temporary[NORMA_PATH_ROOM + 48];
     if (strlen(path) >= NORMA_PATH_ROOM) {
         errno = ENAMETOOLONG;
         return cannot(sentence, "write", path);
     }
-    if (!make_folders(path, sentence)) {
+    if (!norma_store_make_folders(path, sentence)) {
         return false;
     }
-    snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
-    unlink(temporary); /* left by a process of the same number that was killed */
-    const int file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    const int file = create_temporary(path, &temporary);
     if (file < 0) {
         return cannot(sentence, "create", temporary);
     }
@@ -187,7 +198,43 @@ bool norma_store_write(const char *path, const norma_table *table, const char *c
         errno = ENOMEM;
         return cannot(sentence, "write", path);
     }
-    const bool written = write_text(path, text, size, sentence);
+    char *target = realpath(path, NULL); /* a link stays one */
+    const bool written = write_text(target ? target : path, text, size, sentence);
+    free(target);
     free(text);
     return written;
+}
+
+/* A name beside `path` that is not taken. */
+static void name_aside(const char *path, char (*aside)[NORMA_PATH_ROOM + 16])
+{
+    struct stat status;
+    snprintf(*aside, sizeof *aside, "%s.old", path);
+    for (int i = 2; i < 1000 && lstat(*aside, &status) == 0; i++) {
+        snprintf(*aside, sizeof *aside, "%s.old.%d", path, i);
+    }
+}
+
+bool norma_store_open(const char *path, norma_table *table, char (*note)[NORMA_NOTE_TEXT], char (*sentence)[NORMA_FLAW_TEXT])
+{
+    char aside[NORMA_PATH_ROOM + 16];
+    const norma_flaw flaw = norma_store_read(path, table);
+    (*note)[0] = '\0';
+    if (flaw.state == NORMA_TUNING_FILE || flaw.state == NORMA_TUNING_NOT_FOUND) {
+        return true;
+    }
+    if (flaw.state == NORMA_TUNING_UNREADABLE) {
+        snprintf(*sentence, sizeof *sentence, "'%.160s' cannot be read: %.100s", path, flaw.sentence);
+        return false;
+    }
+    if (flaw.state == NORMA_TUNING_BAD_FORMAT && !flaw.begins_well) {
+        snprintf(*sentence, sizeof *sentence, "'%.160s' is there already and no tuning file: %.100s", path, flaw.sentence);
+        return false;
+    }
+    name_aside(path, &aside);
+    if (rename(path, aside) != 0) {
+        return cannot(sentence, "set aside", path);
+    }
+    snprintf(*note, sizeof *note, "what was there is now %s: %s", aside, flaw.sentence);
+    return true;
 }

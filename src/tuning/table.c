@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SIZE_MOST ((int64_t)1 << 56)
+
+/* Neighbours lie less than half a power of two apart. */
+#define NEAR 1.4143
+
 /* Where scale and shift lie, as far as it matters to speed. */
 enum { SCALING_NONE, SCALING_ALONG, SCALING_CHANNEL, SCALING_CHANNELS };
 
@@ -59,14 +64,7 @@ bool norma_fact_parse(norma_fact fact, const char *text, size_t length, int64_t 
             return true;
         }
     }
-    *value = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (words || text[i] < '0' || text[i] > '9' || *value > INT64_MAX / 100) {
-            return false;
-        }
-        *value = *value * 10 + (text[i] - '0');
-    }
-    return !words && *value > 0;
+    return !words && norma_decimal(text, length, SIZE_MOST, value) && *value > 0;
 }
 
 static int64_t scaling_of(const norma_problem *problem)
@@ -130,6 +128,9 @@ bool norma_table_add(norma_table *table, const norma_record *record)
         table->records[at] = *record;
         return true;
     }
+    if (table->count == NORMA_RECORDS_MAX) {
+        return false;
+    }
     if (table->count == table->room) {
         const size_t room = table->room ? 2 * table->room : 64;
         norma_record *more = realloc(table->records, room * sizeof *more);
@@ -161,29 +162,32 @@ static double factor_of(double a, double b)
 /* How far apart two problems of one kind are: 0 for the same. False where one cannot serve the other. */
 static bool distance_of(const int64_t *a, const int64_t *b, double *distance)
 {
-    const double near = 1.4143; /* half a power of two */
     double size_a = 1, size_b = 1;
     *distance = 0;
     for (int k = NORMA_FACT_SIZES; k < NORMA_FACT_COUNT; k++) {
         const double factor = factor_of((double)a[k], (double)b[k]);
-        if (factor > near) {
+        if (factor > NEAR) {
             return false;
         }
         *distance += factor - 1;
         size_a *= k == NORMA_FACT_COLUMNS ? 1 : (double)a[k];
         size_b *= k == NORMA_FACT_COLUMNS ? 1 : (double)b[k];
     }
-    return factor_of(size_a, size_b) <= near;
+    return factor_of(size_a, size_b) <= NEAR;
 }
 
 const norma_record *norma_table_nearest(const norma_table *table, const int64_t fact[NORMA_FACT_COUNT])
 {
     const norma_record *nearest = NULL;
     double least = 0;
-    for (size_t i = first_not_less(table, fact, NORMA_FACT_SIZES); i < table->count; i++) {
+    int64_t from[NORMA_FACT_COUNT];
+    memcpy(from, fact, sizeof from);
+    from[NORMA_FACT_LENGTH] = (int64_t)((double)fact[NORMA_FACT_LENGTH] / NEAR); /* the first size that they are sorted by */
+    for (size_t i = first_not_less(table, from, NORMA_FACT_LENGTH + 1); i < table->count; i++) {
         const norma_record *record = &table->records[i];
         double distance;
-        if (compare_facts(record->fact, fact, NORMA_FACT_SIZES) != 0) {
+        if (compare_facts(record->fact, fact, NORMA_FACT_SIZES) != 0 ||
+            (double)record->fact[NORMA_FACT_LENGTH] > NEAR * (double)fact[NORMA_FACT_LENGTH]) {
             break;
         }
         if (distance_of(record->fact, fact, &distance) && (!nearest || distance < least)) {

@@ -29,9 +29,14 @@ typedef enum norma_fact {
 } norma_fact;
 
 /* How long was looked for the best knobs. */
-typedef enum norma_effort { NORMA_EFFORT_QUICK = 1, NORMA_EFFORT_NORMAL = 2, NORMA_EFFORT_FULL = 3 } norma_effort;
+typedef enum norma_effort {
+    NORMA_EFFORT_PARTIAL = 1, /* time was up before all was tried */
+    NORMA_EFFORT_QUICK = 2,
+    NORMA_EFFORT_NORMAL = 3,
+    NORMA_EFFORT_FULL = 4
+} norma_effort;
 
-enum { NORMA_RECORD_NAME = 96, NORMA_RECORDS_MAX = 10000 };
+enum { NORMA_RECORD_NAME = 96, NORMA_RECORDS_MAX = 4000 };
 
 typedef struct norma_record {
     int64_t fact[NORMA_FACT_COUNT];
@@ -59,7 +64,8 @@ bool norma_fact_parse(norma_fact fact, const char *text, size_t length, int64_t 
 /* The facts of a problem. */
 void norma_facts_of(int64_t fact[NORMA_FACT_COUNT], const norma_problem *problem, norma_limits limits);
 
-/* Adds a record, or puts it in the place of the one with the same facts. False where there is no memory. */
+/* Adds a record, or puts it in the place of the one with the same facts. False where there is no memory, or
+ * NORMA_RECORDS_MAX are there. */
 bool norma_table_add(norma_table *table, const norma_record *record);
 
 /* The record with exactly these facts, or NULL. */

@@ -9,8 +9,9 @@
 #include "tuning/fingerprint.h"
 
 #define MAGIC "norma-tuning 1"
+#define NANOSECONDS_MAX ((int64_t)1 << 50)
 
-static const char *const effort_words[] = {"", "quick", "normal", "full"};
+static const char *const effort_words[] = {"", "partial", "quick", "normal", "full"};
 
 /* ------------------------------------------------------------------------------------------------------------
  * Reading
@@ -62,18 +63,6 @@ static bool take_prefix(span *s, const char *prefix)
     return true;
 }
 
-static bool parse_count(span s, int64_t *value)
-{
-    *value = 0;
-    for (size_t i = 0; i < s.size; i++) {
-        if (s.at[i] < '0' || s.at[i] > '9' || *value > INT64_MAX / 100) {
-            return false;
-        }
-        *value = *value * 10 + (s.at[i] - '0');
-    }
-    return s.size > 0;
-}
-
 /* For a sentence: what of a value is fit to print. */
 static const char *printable(span s, char (*buffer)[48])
 {
@@ -109,7 +98,7 @@ static bool parse_name(norma_record *record, span value)
 
 static bool parse_effort(norma_record *record, span value)
 {
-    for (int k = NORMA_EFFORT_QUICK; k <= NORMA_EFFORT_FULL; k++) {
+    for (int k = NORMA_EFFORT_PARTIAL; k <= NORMA_EFFORT_FULL; k++) {
         if (is_word(value, effort_words[k])) {
             record->effort = (norma_effort)k;
             return true;
@@ -124,10 +113,11 @@ static bool parse_pair(norma_record *record, record_keys *seen, span key, span v
         return seen->effort = parse_effort(record, value);
     }
     if (is_word(key, "default_ns")) {
-        return seen->default_ns = parse_count(value, &record->default_ns);
+        return seen->default_ns =
+                   norma_decimal(value.at, value.size, NANOSECONDS_MAX, &record->default_ns) && record->default_ns > 0;
     }
     if (is_word(key, "tuned_ns")) {
-        return seen->tuned_ns = parse_count(value, &record->tuned_ns);
+        return seen->tuned_ns = norma_decimal(value.at, value.size, NANOSECONDS_MAX, &record->tuned_ns) && record->tuned_ns > 0;
     }
     if (is_word(key, "case")) {
         return parse_name(record, value);
@@ -191,7 +181,8 @@ static bool parse_end(span line, int64_t *records, unsigned long long *checksum)
         return false;
     }
     span count = take_until(&line, ' ');
-    if (!parse_count(count, records) || !take_prefix(&line, "records, checksum ") || line.size != 16) {
+    if (!norma_decimal(count.at, count.size, NORMA_RECORDS_MAX, records) || !take_prefix(&line, "records, checksum ") ||
+        line.size != 16) {
         return false;
     }
     memcpy(digits, line.at, 16);
@@ -213,6 +204,7 @@ static bool check_end(span *body, int64_t *records, norma_flaw *flaw)
     if (!take_prefix(&(span){body->at, body->size}, MAGIC "\n")) {
         return flawed(flaw, NORMA_TUNING_BAD_FORMAT, "its first line is not '" MAGIC "'");
     }
+    flaw->begins_well = true;
     size_t begin = body->size - 1;
     while (begin > 0 && body->at[begin - 1] != '\n') {
         begin--;
@@ -262,7 +254,7 @@ static bool parse_records(span body, int64_t records, norma_table *table, norma_
 static bool parse(span body, norma_table *table, norma_flaw *flaw)
 {
     int64_t records = 0;
-    norma_flaw differs = {NORMA_TUNING_FILE, ""};
+    norma_flaw differs = {.state = NORMA_TUNING_FILE, .begins_well = true};
     const norma_print_field *field = norma_fingerprint();
     if (!check_end(&body, &records, flaw)) {
         return false;
@@ -286,7 +278,7 @@ static bool parse(span body, norma_table *table, norma_flaw *flaw)
 
 norma_flaw norma_text_parse(const char *text, size_t size, norma_table *table)
 {
-    norma_flaw flaw = {NORMA_TUNING_FILE, ""};
+    norma_flaw flaw = {.state = NORMA_TUNING_FILE};
     const span body = {text, size};
     if (!parse(body, table, &flaw)) {
         norma_table_free(table);

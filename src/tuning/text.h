@@ -22,6 +22,7 @@ enum { NORMA_FLAW_TEXT = 320 };
  * out, or is empty. */
 typedef struct norma_flaw {
     norma_tuning_state state;
+    bool begins_well; /* like a tuning file */
     char sentence[NORMA_FLAW_TEXT];
 } norma_flaw;
 

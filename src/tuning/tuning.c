@@ -94,6 +94,7 @@ norma_status norma_tuning_init(norma_tuning *tuning, const char *setting)
         say(&tuning->source, NORMA_TUNING_NOT_FOUND, BUILT_IN "; the tuning file's name is too long");
     } else {
         strcpy(tuning->source.path, setting);
+        tuning->source.named = true;
         init_file(tuning);
     }
     return NORMA_SUCCESS;
@@ -148,19 +149,40 @@ bool norma_tuning_add(norma_tuning *tuning, const norma_record *record)
     return added;
 }
 
+/* A copy of the table, so that nobody waits for the disk. */
+static bool copy_table(norma_tuning *tuning, norma_table *copy)
+{
+    bool copied = true;
+    pthread_mutex_lock(&tuning->lock);
+    for (size_t i = 0; copied && i < tuning->table.count; i++) {
+        copied = norma_table_add(copy, &tuning->table.records[i]);
+    }
+    pthread_mutex_unlock(&tuning->lock);
+    return copied;
+}
+
+/* Puts what the context knows to what the file holds. */
+static norma_status save_to(norma_tuning *tuning, const char *path)
+{
+    norma_table table = {NULL, 0, 0};
+    char note[NORMA_NOTE_TEXT], sentence[NORMA_FLAW_TEXT] = "no memory for the records";
+    const bool saved = norma_store_open(path, &table, &note, &sentence) && copy_table(tuning, &table) &&
+                       norma_store_write(path, &table, NULL, &sentence);
+    norma_table_free(&table);
+    return saved ? NORMA_SUCCESS : norma_fail(NORMA_IO_ERROR, "%s", sentence);
+}
+
 norma_status norma_tuning_save(norma_tuning *tuning, const char *path)
 {
-    char sentence[NORMA_FLAW_TEXT];
+    char usual[NORMA_PATH_ROOM] = "";
     if (tuning->source.state == NORMA_TUNING_RANDOM) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "context: its knobs are by chance, and not worth a tuning file");
     }
-    char usual[NORMA_PATH_ROOM] = "";
-    if (!path && !tuning->source.path[0] && !norma_store_user_place(&usual)) {
+    if (path || tuning->source.named) {
+        return save_to(tuning, path ? path : tuning->source.path);
+    }
+    if (!norma_store_user_place(&usual)) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "path: expected a file's name, as there is no usual place (HOME is not set)");
     }
-    path = path ? path : tuning->source.path[0] ? tuning->source.path : usual;
-    pthread_mutex_lock(&tuning->lock);
-    const bool written = norma_store_write(path, &tuning->table, NULL, &sentence);
-    pthread_mutex_unlock(&tuning->lock);
-    return written ? NORMA_SUCCESS : norma_fail(NORMA_IO_ERROR, "%s", sentence);
+    return save_to(tuning, usual);
 }

@@ -18,6 +18,7 @@
 
 typedef struct norma_tuning_source {
     norma_tuning_state state;
+    bool named;                                       /* by options or environment, not found */
     char path[NORMA_PATH_ROOM];                       /* of the file meant, "" for none */
     char sentence[NORMA_PATH_ROOM + NORMA_FLAW_TEXT]; /* for people */
 } norma_tuning_source;
