@@ -267,8 +267,8 @@ static bool beats(const norma_runner *a, const norma_runner *b)
     }
     qsort(ratio, (size_t)repeats, sizeof ratio[0], compare_doubles);
     const double noise = half[0] > half[1] ? half[0] / half[1] - 1 : half[1] / half[0] - 1;
-    const double gain = a->best / b->best - 1, least = 0.02;
-    return !b->out && ratio[repeats / 3] > 1 + least / 2 && gain > least && gain > 1.5 * noise;
+    const double gain = a->best / b->best - 1, least = 0.03;
+    return !b->out && ratio[repeats / 4] > 1 + least / 2 && gain > least && gain > 1.5 * noise;
 }
 
 /* What pages x and y lie on can decide as much as a knob, unless they are so many that it evens out. The new ones are there
