@@ -81,9 +81,9 @@ void norma_blocking_set_order(norma_blocking *blocking, const norma_problem *pro
     blocking->group = 2;
     blocking->strip = problem->length;
     if (order == NORMA_GROUPS) {
-        blocking->group = (int)at_most(at_least(s.l2 / (blocking->stream ? 8 : 2) / s.row, 1), NORMA_GROUP_MAX);
-        blocking->strip = at_most((blocking->stream ? PAGE / 2 : PAGE) / s.element, problem->length);
-        blocking->ahead = (blocking->stream ? 2 * PAGE : PAGE) / s.element;
+        blocking->group = (int)at_most(at_least(s.l2 / 8 / s.row, 1), NORMA_GROUP_MAX);
+        blocking->strip = at_most(PAGE / 2 / s.element, problem->length);
+        blocking->ahead = 2 * PAGE / s.element;
     } else if (order == NORMA_ABREAST) { /* a row and half a page, 8 KB at most */
         blocking->ahead = at_most(problem->kept[0].x_stride + PAGE / 2 / s.element, 2 * PAGE / s.element);
     } else if (blocking->stream) {
@@ -96,23 +96,20 @@ void norma_blocking_set_order(norma_blocking *blocking, const norma_problem *pro
 }
 
 /* Measured on Zen 5 (docs/performance.md). Past the caches, rows wider than a page go in groups that stay in L2, are written in
- * strips whose scale and shift stay in L1, and reading runs 8 KB ahead. So do, on one thread and past L2, rows that find no
- * room in L1 together with scale and shift. Where two, one of y, scale and shift do, rows wider than a page go abreast, past L2
- * from half a page on, and where no mean is taken from a quarter. Otherwise rows go in pairs, short ones several pairs at once.
- */
+ * strips whose scale and shift stay in L1, and reading runs 8 KB ahead. In the caches, rows wider than a page go abreast as
+ * long as two, y, scale and shift find room in L1; past L2 from half a page on, and where no mean is taken from a quarter.
+ * Otherwise rows go in pairs, short ones several pairs at once. */
 static norma_rows_order order_of(const norma_problem *problem, const sizes *s, const norma_blocking *blocking)
 {
-    const bool along = problem->takes_scale && !problem->channels, parts = norma_rows_have_channels(problem);
+    if (blocking->stream) {
+        return s->row > PAGE ? NORMA_GROUPS : NORMA_PAIRS;
+    }
+    const bool along = problem->takes_scale && !problem->channels;
     const bool moments = problem->normalizer.statistic == NORMA_MOMENTS, far = s->tensors / blocking->threads >= 2 * s->l2;
     const int64_t least = !moments ? PAGE / 4 : far ? PAGE / 2 : PAGE;
-    const bool fits = s->row <= s->l1 / (along ? 5 : 3), one_leaf = problem->length <= NORMA_RUN_LEAF;
-    if (!norma_isa_streams(blocking->isa)) {
-        return NORMA_PAIRS;
-    }
-    if (blocking->stream ? s->row > PAGE : far && ((along && !fits) || s->row > s->l1) && blocking->threads == 1) {
-        return NORMA_GROUPS;
-    }
-    return !blocking->stream && fits && one_leaf && s->row > least && !parts ? NORMA_ABREAST : NORMA_PAIRS;
+    const bool fits = s->row <= s->l1 / (along ? 5 : 3) && problem->length <= NORMA_RUN_LEAF;
+    return norma_isa_streams(blocking->isa) && fits && s->row > least && !norma_rows_have_channels(problem) ? NORMA_ABREAST
+                                                                                                            : NORMA_PAIRS;
 }
 
 /* The least number of columns that is whole groups and whole cache lines. */

@@ -16,7 +16,7 @@ typedef enum norma_geometry { NORMA_ROWS, NORMA_PLANES, NORMA_FIBERS } norma_geo
 /* How rows take turns at being reduced and written. */
 typedef enum norma_rows_order {
     NORMA_PAIRS,  /* pairs of rows take turns at being reduced and written, one ahead of the other */
-    NORMA_GROUPS, /* a group of rows is written beside the reduction of the next, strip by strip, past the caches or not */
+    NORMA_GROUPS, /* a group of rows is written beside the reduction of the next, strip by strip, past the caches */
     NORMA_ABREAST /* a row is written beside the reduction of the next, vector by vector, where it is of one leaf and has no
                      channels of its own */
 } norma_rows_order;

@@ -44,9 +44,6 @@ bool norma_knob_bears(const norma_problem *problem, const norma_blocking *blocki
     if (knob == NORMA_KNOB_GROUP && rows && blocking->order == NORMA_ABREAST) {
         return false;
     }
-    if (knob == NORMA_KNOB_STREAM && rows && blocking->order == NORMA_ABREAST) {
-        return false;
-    }
     if (knob == NORMA_KNOB_STRIP && (rows ? blocking->order != NORMA_GROUPS : problem->fold > 1)) {
         return false; /* a folded matrix is one strip */
     }
@@ -57,6 +54,16 @@ static norma_knob_range range(int64_t least, int64_t most, int64_t step)
 {
     const norma_knob_range r = {least, most, step};
     return r;
+}
+
+/* Groups are written past the caches, rows abreast into them. */
+static norma_knob_range range_of_order(const norma_problem *problem, const norma_blocking *blocking)
+{
+    if (blocking->stream) {
+        return range(NORMA_PAIRS, NORMA_GROUPS, 1);
+    }
+    const bool abreast = norma_isa_streams(blocking->isa) && can_go_abreast(problem);
+    return range(NORMA_PAIRS, abreast ? NORMA_ABREAST : NORMA_PAIRS, NORMA_ABREAST);
 }
 
 static norma_knob_range range_of_group(const norma_problem *problem, const norma_blocking *blocking)
@@ -83,11 +90,7 @@ norma_knob_range norma_knob_range_of(const norma_problem *problem, norma_limits 
     case NORMA_KNOB_ISA: /* only these two have the same bits */
         return range(limits.isa == NORMA_ISA_AVX512 ? NORMA_ISA_AVX2 : limits.isa, limits.isa, 1);
     case NORMA_KNOB_ORDER:
-        return range(NORMA_PAIRS,
-                     !norma_isa_streams(blocking->isa) ? NORMA_PAIRS
-                     : can_go_abreast(problem)         ? NORMA_ABREAST
-                                                       : NORMA_GROUPS,
-                     1);
+        return range_of_order(problem, blocking);
     case NORMA_KNOB_GROUP:
         return range_of_group(problem, blocking);
     case NORMA_KNOB_STRIP:

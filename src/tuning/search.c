@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "blocking.h"
+#include "cpu.h"
 #include "dtype.h"
 
 enum { VALUES_MAX = 24 };
@@ -121,9 +122,9 @@ static values values_of(const hunt *h, norma_knob knob)
             add_value(&list, rows);
         }
         break;
-    case NORMA_KNOB_STREAM: /* of what fits L2 nothing is gained */
+    case NORMA_KNOB_STREAM: /* even where it is faster by itself: who reads y next wants it in the caches, if it fits */
         add_value(&list, 0);
-        add_value(&list, h->bytes > 1 << 20);
+        add_value(&list, h->bytes >= norma_cpu()->l3_size / 2);
         break;
     case NORMA_KNOB_FORWARD:
         add_value(&list, 0);
