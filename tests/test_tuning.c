@@ -486,8 +486,9 @@ static void nearest_shape(void **state)
     static const struct {
         int64_t rows, cols;
         const char *served; /* by */
-    } asked[] = {{512, 1024, "a"},  {600, 1024, "a"}, {512, 1200, "a"},   {512, 1400, "b"}, {512, 1500, "b"}, {100, 1024, NULL},
-                 {512, 4000, NULL}, {700, 1400, "b"}, {5120, 1024, NULL}, {512, 700, NULL}, {800, 1024, NULL}};
+    } asked[] = {{512, 1024, "a"},   {600, 1024, "a"},  {512, 1200, "a"},  {512, 1400, "b"},
+                 {512, 1500, "b"},   {100, 1024, NULL}, {512, 4000, NULL}, {700, 1400, "b"},
+                 {5120, 1024, NULL}, {512, 700, NULL},  {800, 1024, NULL}, {1024, 512, NULL}};
     norma_table table = {NULL, 0, 0};
     const norma_problem a = rows_problem(512, 1024), b = rows_problem(512, 1500);
     const norma_record of_a = record_of(&a, "a"), of_b = record_of(&b, "b");
@@ -646,6 +647,30 @@ static void measured_with_gaps(void **state)
     check(norma_store_read(path_of("gaps"), &table).state == NORMA_TUNING_FILE && table.count == 1);
     check(table.records[0].default_ns > 0 && table.records[0].effort == NORMA_EFFORT_QUICK);
     norma_table_free(&table);
+}
+
+/* A candidate whose result differs in a bit, of y or of what is saved, is never timed. */
+static void other_bits_are_not_timed(void **state)
+{
+    (void)state;
+    norma_context *context = context_with("off");
+    const int64_t shape[] = {48, 200};
+    const norma_desc desc = norma_layer_norm_desc(2, shape, -1, NORMA_F32);
+    const norma_race_rules rules = {.floor_seconds = 1e-5, .repeats = 2, .deadline = norma_clock() + 100};
+    norma_plan *plan;
+    check_success(norma_plan_create(&plan, context, &desc));
+    for (int spoilt = 0; spoilt < 3; spoilt++) {
+        norma_rig rig;
+        norma_runner runner = {.blocking = plan->blocking};
+        check(norma_rig_create(&rig, plan, rules.floor_seconds));
+        rig.expected[0] = (char)(rig.expected[0] ^ (spoilt == 1));
+        rig.expected_saved[rig.saved_bytes - 1] = (char)(rig.expected_saved[rig.saved_bytes - 1] ^ (spoilt == 2));
+        check(norma_race(&rig, &runner, 1, &rules) == 0);
+        check(runner.out == (spoilt > 0) && (runner.repeats == 0) == (spoilt > 0));
+        norma_rig_destroy(&rig);
+    }
+    norma_plan_destroy(plan);
+    norma_context_destroy(context);
 }
 
 /* Time that is up in the middle: what is known by then is kept, and called partial. */
@@ -900,6 +925,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(usual_places),
         cmocka_unit_test(measured_plan),
         cmocka_unit_test(measured_with_gaps),
+        cmocka_unit_test(other_bits_are_not_timed),
         cmocka_unit_test(too_little_time_to_measure),
         cmocka_unit_test(saved_beside_what_is_there),
         cmocka_unit_test(killed_while_writing),

@@ -227,11 +227,11 @@ typedef struct norma_context_info {
 /* Tells what a context settled on. context may be NULL: the process's default context. */
 NORMA_API norma_status norma_context_get_info(const norma_context *context, norma_context_info *info);
 
-/* Adds what the context knows, from its file and from NORMA_MEASURE, to a tuning file, which is written through a temporary file
- * and a rename, so that at no moment there is half a file. path may be NULL: the file that options.tuning or NORMA_TUNING named, or
- * else the user's. context may be NULL. A tuning file that cannot be gone on with is renamed to end in .old; what is no tuning file
- * is left alone. Errors: NORMA_IO_ERROR, and what was there is still there; NORMA_INVALID_ARGUMENT where the blocking is random.
- * Thread-safe. */
+/* Adds what the context knows, from its file and from NORMA_MEASURE, to a tuning file, which is written through a temporary
+ * file and a rename, so that at no moment there is half a file. path may be NULL: the file that options.tuning or NORMA_TUNING
+ * named, or else the user's. context may be NULL. A tuning file that cannot be gone on with is renamed to end in .old; what is
+ * no tuning file is left alone. Errors: NORMA_IO_ERROR, and what was there is still there; NORMA_INVALID_ARGUMENT where the
+ * blocking is random. Thread-safe. */
 NORMA_API norma_status norma_context_save_tuning(norma_context *context, const char *path);
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -422,9 +422,9 @@ typedef struct norma_plan norma_plan;
  * The plan is immutable: any threads may run it at once.
  *
  * With desc.planning = NORMA_MEASURE it times ways to run the plan on buffers of its own (six tensors at most, three of large
- * ones; else NORMA_OUT_OF_MEMORY) and on the context's threads (a parallel_for gets the context's pool), and keeps the best in the
- * context, for later plans and norma_context_save_tuning(). What time allows is tried; a shape is measured once. Nothing else
- * should run meanwhile. Plans that measure in one context wait for each other. */
+ * ones; else NORMA_OUT_OF_MEMORY) and on the context's threads (a parallel_for gets the context's pool), and keeps the best in
+ * the context, for later plans and norma_context_save_tuning(). What time allows is tried; a shape is measured once. Nothing
+ * else should run meanwhile. Plans that measure in one context wait for each other. */
 NORMA_API norma_status norma_plan_create(norma_plan **plan, norma_context *context, const norma_desc *desc);
 
 /* NULL is allowed. No run of the plan may be under way. */
