@@ -751,7 +751,9 @@ static void killed_while_writing(void **state)
     norma_table table = large_table();
     random_state random = random_begin(0);
     snprintf(path, sizeof path, "%s", path_of("killed"));
+    const double start = norma_clock();
     check(norma_store_write(path, &table, NULL, &sentence));
+    const double one = 1e6 * (norma_clock() - start); /* microseconds: sanitizers take many times as long */
     for (int i = 0; i < 20; i++) {
         const pid_t child = fork();
         check(child >= 0);
@@ -760,7 +762,7 @@ static void killed_while_writing(void **state)
                 norma_store_write(path, &table, NULL, &sentence);
             }
         }
-        usleep((useconds_t)(2000 + random_below(&random, 30000)));
+        usleep((useconds_t)(one + (double)random_below(&random, 1000) / 1000 * 4 * one));
         check(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
         norma_table read = {NULL, 0, 0};
         check(norma_store_read(path, &read).state == NORMA_TUNING_FILE && read.count == NORMA_RECORDS_MAX);
