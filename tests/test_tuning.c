@@ -743,6 +743,14 @@ static norma_table large_table(void)
     return table;
 }
 
+static size_t count_files(const char *pattern)
+{
+    glob_t found;
+    const size_t count = glob(pattern, 0, NULL, &found) == 0 ? found.gl_pathc : 0;
+    globfree(&found);
+    return count;
+}
+
 /* kill -9 while a file is being written, which it is all the time: the old file or a good new one. */
 static void killed_while_writing(void **state)
 {
@@ -751,9 +759,8 @@ static void killed_while_writing(void **state)
     norma_table table = large_table();
     random_state random = random_begin(0);
     snprintf(path, sizeof path, "%s", path_of("killed"));
-    const double start = norma_clock();
     check(norma_store_write(path, &table, NULL, &sentence));
-    const double one = 1e6 * (norma_clock() - start); /* microseconds: sanitizers take many times as long */
+    snprintf(pattern, sizeof pattern, "%s.tmp.*", path);
     for (int i = 0; i < 20; i++) {
         const pid_t child = fork();
         check(child >= 0);
@@ -762,17 +769,18 @@ static void killed_while_writing(void **state)
                 norma_store_write(path, &table, NULL, &sentence);
             }
         }
-        usleep((useconds_t)(one + (double)random_below(&random, 1000) / 1000 * 4 * one));
+        const size_t left = count_files(pattern);
+        for (int wait = 0; wait < 100000 && count_files(pattern) == left; wait++) {
+            usleep(100); /* until it writes: emulators and sanitizers take their time */
+        }
+        usleep((useconds_t)random_below(&random, 2000));
         check(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
         norma_table read = {NULL, 0, 0};
         check(norma_store_read(path, &read).state == NORMA_TUNING_FILE && read.count == NORMA_RECORDS_MAX);
         norma_table_free(&read);
     }
     norma_table_free(&table);
-    snprintf(pattern, sizeof pattern, "%s.tmp.*", path);
-    glob_t found;
-    check(glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc > 0); /* some were killed in the middle */
-    globfree(&found);
+    check(count_files(pattern) > 0); /* some were killed in the middle */
 }
 
 static void planning_that_makes_no_sense(void **state)
