@@ -75,7 +75,9 @@ size_t norma_plan_describe(const norma_plan *plan, char *buffer, size_t size)
         used += snprintf(shape + used, sizeof shape - (size_t)used, "%s%" PRId64, k ? "x" : "", plan->desc.shape[k]);
     }
     char blocking[256];
-    norma_blocking_describe(&plan->problem, &plan->blocking, blocking, sizeof blocking);
+    int64_t knob[NORMA_KNOB_COUNT];
+    norma_knobs_of(knob, &plan->problem, &plan->blocking);
+    norma_knobs_describe(knob, blocking, sizeof blocking);
     const int length =
         snprintf(buffer, buffer ? size : 0, "%s %s %s axes 0x%x: %s, kernel %s, %s, tuning %s", norma_op_name(plan->desc.op),
                  norma_dtype_name(plan->desc.dtype), shape, (unsigned)plan->desc.axes, geometry_name(plan->problem.geometry),

@@ -54,6 +54,12 @@ static inline bool norma_rows_have_channels(const norma_problem *problem)
     return problem->geometry == NORMA_ROWS && problem->channels && problem->per_channel < problem->length;
 }
 
+/* Elements of scale and of shift. */
+static inline int64_t norma_problem_parameters(const norma_problem *problem)
+{
+    return problem->channels ? problem->channels : problem->geometry == NORMA_FIBERS ? problem->runs : problem->length;
+}
+
 /* Product of extents. */
 static inline int64_t norma_axes_extent(const norma_axis *axes, int count)
 {

@@ -41,7 +41,7 @@ static norma_status check_overlap(const norma_problem *problem, const norma_args
 {
     const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
     const int64_t sets = problem->sets, channels = problem->channels;
-    const int64_t parameters = channels ? channels : problem->geometry == NORMA_FIBERS ? problem->runs : problem->length;
+    const int64_t parameters = norma_problem_parameters(problem);
     /* Outputs first. */
     const range tensors[] = {
         {"y", args->y, problem->y_span * size},

@@ -1,20 +1,6 @@
 #include <math.h>
-#include <string.h>
 
 #include "tune.h"
-
-void tune_describe(const norma_record *record, char *buffer, size_t size)
-{
-    size_t used = 0;
-    buffer[0] = '\0';
-    for (norma_knob knob = 0; record->tuned && knob < NORMA_KNOB_COUNT && used < size; knob++) {
-        char number[24];
-        if (record->knob[knob] >= 0) {
-            used += (size_t)snprintf(buffer + used, size - used, "%s%s %s", used ? ", " : "", norma_knob_name(knob),
-                                     norma_knob_text(knob, record->knob[knob], &number));
-        }
-    }
-}
 
 static void print_table(const norma_table *table)
 {
@@ -24,7 +10,7 @@ static void print_table(const norma_table *table)
     for (size_t i = 0; i < table->count; i++) {
         const norma_record *record = &table->records[i];
         char knobs[256];
-        tune_describe(record, knobs, sizeof knobs);
+        norma_knobs_describe(record->knob, knobs, sizeof knobs);
         printf("%-44s %4lld %12.2f %12.2f %6.2fx  %s\n", record->name[0] ? record->name : "measured",
                (long long)record->fact[NORMA_FACT_THREADS], (double)record->default_ns / 1e3, (double)record->tuned_ns / 1e3,
                (double)record->default_ns / (double)record->tuned_ns, knobs[0] ? knobs : "built-in rules");

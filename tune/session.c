@@ -120,7 +120,7 @@ static bool is_known(const session *s, const norma_plan *plan)
 static void print_record(const session *s, const norma_record *record, const char *name)
 {
     char knobs[256];
-    tune_describe(record, knobs, sizeof knobs);
+    norma_knobs_describe(record->knob, knobs, sizeof knobs);
     tune_progress_clear(&s->progress);
     printf("%-48s %10.2f us %6.2fx  %s\n", name, (double)record->tuned_ns / 1e3,
            (double)record->default_ns / (double)record->tuned_ns, knobs[0] ? knobs : "built-in rules");

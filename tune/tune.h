@@ -94,7 +94,4 @@ void tune_progress_clear(const tune_progress *progress);
 /* "1:05" */
 const char *tune_duration(double seconds, char (*buffer)[24]);
 
-/* The knobs of a record, "order abreast, ahead 2304"; "" where the built-in rules won. */
-void tune_describe(const norma_record *record, char *buffer, size_t size);
-
 #endif

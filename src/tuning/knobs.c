@@ -267,16 +267,22 @@ norma_blocking norma_blocking_random(const norma_problem *problem, norma_limits 
     return blocking;
 }
 
-void norma_blocking_describe(const norma_problem *problem, const norma_blocking *blocking, char *buffer, size_t size)
+void norma_knobs_of(int64_t knob[NORMA_KNOB_COUNT], const norma_problem *problem, const norma_blocking *blocking)
+{
+    for (norma_knob k = 0; k < NORMA_KNOB_COUNT; k++) {
+        knob[k] = norma_knob_bears(problem, blocking, k) ? norma_knob_get(blocking, k) : -1;
+    }
+}
+
+void norma_knobs_describe(const int64_t knob[NORMA_KNOB_COUNT], char *buffer, size_t size)
 {
     size_t used = 0;
     buffer[0] = '\0';
-    for (norma_knob knob = 0; knob < NORMA_KNOB_COUNT && used < size; knob++) {
-        const int64_t value = norma_knob_get(blocking, knob);
-        if (norma_knob_bears(problem, blocking, knob)) {
+    for (norma_knob k = 0; k < NORMA_KNOB_COUNT && used < size; k++) {
+        if (knob[k] >= 0) {
             char number[24];
-            used += (size_t)snprintf(buffer + used, size - used, "%s%s %s", used ? ", " : "", norma_knob_name(knob),
-                                     norma_knob_text(knob, value, &number));
+            used += (size_t)snprintf(buffer + used, size - used, "%s%s %s", used ? ", " : "", norma_knob_name(k),
+                                     norma_knob_text(k, knob[k], &number));
         }
     }
 }

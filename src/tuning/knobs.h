@@ -58,7 +58,10 @@ norma_knob norma_blocking_first_illegal(const norma_problem *problem, norma_limi
 /* Legal knobs by chance, the same for the same seed and problem; the instruction set and as many threads as there are. */
 norma_blocking norma_blocking_random(const norma_problem *problem, norma_limits limits, uint64_t seed);
 
-/* "order abreast, ahead 2304, …": the knobs that bear on the problem. */
-void norma_blocking_describe(const norma_problem *problem, const norma_blocking *blocking, char *buffer, size_t size);
+/* The values of the knobs that bear on the problem, -1 for others. */
+void norma_knobs_of(int64_t knob[NORMA_KNOB_COUNT], const norma_problem *problem, const norma_blocking *blocking);
+
+/* "order abreast, ahead 2304, …": those that are not -1. */
+void norma_knobs_describe(const int64_t knob[NORMA_KNOB_COUNT], char *buffer, size_t size);
 
 #endif

@@ -40,12 +40,6 @@ static void fill(norma_dtype dtype, void *tensor, size_t bytes)
     }
 }
 
-/* Elements of scale and shift. */
-static int64_t parameters_of(const norma_problem *problem)
-{
-    return problem->channels ? problem->channels : problem->geometry == NORMA_FIBERS ? problem->runs : problem->length;
-}
-
 static void run_for(norma_rig *rig, int64_t runs)
 {
     for (int64_t i = 0; i < runs; i++) {
@@ -96,7 +90,8 @@ bool norma_rig_create(norma_rig *rig, const norma_plan *plan, double floor_secon
     const norma_problem *problem = &plan->problem;
     const size_t size = norma_dtype_size(problem->dtype);
     const size_t x = padded((size_t)problem->x_span * size), y = padded((size_t)problem->y_span * size);
-    const size_t parameters = padded((size_t)parameters_of(problem) * size), saved = padded(2 * (size_t)problem->sets * size);
+    const size_t parameters = padded((size_t)norma_problem_parameters(problem) * size),
+                 saved = padded(2 * (size_t)problem->sets * size);
     const size_t all = x + 2 * y + 4 * parameters + 2 * saved;
     memset(rig, 0, sizeof *rig);
     rig->memory = norma_rig_fits(plan) ? aligned_alloc(4096, all) : NULL;

@@ -225,6 +225,9 @@ bool norma_record_apply(const norma_record *record, const norma_problem *problem
 void norma_record_take(norma_record *record, const norma_problem *problem, const norma_blocking *blocking)
 {
     for (norma_knob knob = 0; knob < NORMA_KNOB_COUNT; knob++) {
-        record->knob[knob] = blocking && norma_knob_bears(problem, blocking, knob) ? norma_knob_get(blocking, knob) : -1;
+        record->knob[knob] = -1;
+    }
+    if (blocking) {
+        norma_knobs_of(record->knob, problem, blocking);
     }
 }
