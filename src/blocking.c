@@ -25,6 +25,7 @@ typedef struct sizes {
     int64_t l1, l2, l3; /* where the system does not tell, small ones */
     int64_t element;
     int64_t tensors; /* x and y */
+    int64_t work;    /* x and y as the lanes that are computed with */
     int64_t row;     /* of rows and planes: a run */
 } sizes;
 
@@ -37,6 +38,8 @@ static sizes sizes_of(const norma_problem *problem)
                      .l3 = at_least(cpu->l3_size ? cpu->l3_size : cpu->l2_size, 1024 * 1024),
                      .element = element,
                      .tensors = 2 * problem->sets * problem->count * element,
+                     .work =
+                         2 * problem->sets * problem->count * (int64_t)norma_dtype_size(norma_dtype_of_lanes(problem->dtype)),
                      .row = problem->length * element};
     return s;
 }
@@ -49,7 +52,7 @@ bool norma_isa_streams(norma_isa isa)
 static int threads_of(const norma_problem *problem, const sizes *s, int threads)
 {
     const bool split = problem->geometry == NORMA_ROWS && problem->outer < threads;
-    const int64_t most = at_least(s->tensors / (split ? SPLIT_PER_THREAD_MIN : WORK_PER_THREAD_MIN), 1);
+    const int64_t most = at_least(s->work / (split ? SPLIT_PER_THREAD_MIN : WORK_PER_THREAD_MIN), 1);
     return (int)at_most(most, threads);
 }
 

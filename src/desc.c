@@ -23,8 +23,15 @@ static norma_status check_enumerators(const norma_desc *desc)
     if (desc->op < NORMA_LAYER_NORM || desc->op > NORMA_GROUP_NORM) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.op: expected a norma_op, got %d", (int)desc->op);
     }
-    if (desc->dtype != NORMA_F32 && desc->dtype != NORMA_F64) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.dtype: expected NORMA_F32 or NORMA_F64, got %d", (int)desc->dtype);
+    if (!norma_dtype_known(desc->dtype)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.dtype: expected NORMA_F32, NORMA_F64, NORMA_BF16 or NORMA_F16, got %d",
+                          (int)desc->dtype);
+    }
+    if (desc->parameter_dtype != 0 && desc->parameter_dtype != desc->dtype &&
+        desc->parameter_dtype != norma_dtype_of_lanes(desc->dtype)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.parameter_dtype: expected 0, desc.dtype (%s) or %s, got %d",
+                          norma_dtype_name(desc->dtype), norma_dtype_name(norma_dtype_of_lanes(desc->dtype)),
+                          (int)desc->parameter_dtype);
     }
     if (desc->layout < NORMA_NCHW || desc->layout > NORMA_NCHW16C) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.layout: expected a norma_layout, got %d", (int)desc->layout);

@@ -2,28 +2,58 @@
 #ifndef NORMA_DTYPE_H
 #define NORMA_DTYPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "half.h"
 #include "norma/norma.h"
+
+static inline bool norma_dtype_known(norma_dtype dtype)
+{
+    return dtype >= NORMA_F32 && dtype <= NORMA_F16;
+}
 
 /* Bytes of an element. */
 static inline size_t norma_dtype_size(norma_dtype dtype)
 {
-    return dtype == NORMA_F64 ? sizeof(double) : sizeof(float);
+    return dtype == NORMA_F64 ? sizeof(double) : dtype == NORMA_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
+/* What statistics are told in, and what arithmetic is done in. */
+static inline norma_dtype norma_dtype_of_lanes(norma_dtype dtype)
+{
+    return dtype == NORMA_F64 ? NORMA_F64 : NORMA_F32;
 }
 
 static inline double norma_dtype_get(norma_dtype dtype, const void *tensor, int64_t index)
 {
-    return dtype == NORMA_F64 ? ((const double *)tensor)[index] : (double)((const float *)tensor)[index];
+    switch (dtype) {
+    case NORMA_F64:
+        return ((const double *)tensor)[index];
+    case NORMA_BF16:
+        return (double)norma_bf16_to_f32(((const uint16_t *)tensor)[index]);
+    case NORMA_F16:
+        return (double)norma_f16_to_f32(((const uint16_t *)tensor)[index]);
+    default:
+        return (double)((const float *)tensor)[index];
+    }
 }
 
-/* Rounded once. */
+/* Rounded once; to narrow types by way of f32. */
 static inline void norma_dtype_set(norma_dtype dtype, void *tensor, int64_t index, double value)
 {
-    if (dtype == NORMA_F64) {
+    switch (dtype) {
+    case NORMA_F64:
         ((double *)tensor)[index] = value;
-    } else {
+        break;
+    case NORMA_BF16:
+        ((uint16_t *)tensor)[index] = norma_bf16_from_f32((float)value);
+        break;
+    case NORMA_F16:
+        ((uint16_t *)tensor)[index] = norma_f16_from_f32((float)value);
+        break;
+    default:
         ((float *)tensor)[index] = (float)value;
     }
 }

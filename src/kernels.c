@@ -25,6 +25,8 @@
 #define STATISTIC_magnitudes NORMA_MAGNITUDES
 #define DTYPE_f32 NORMA_F32
 #define DTYPE_f64 NORMA_F64
+#define DTYPE_bf16 NORMA_BF16
+#define DTYPE_f16 NORMA_F16
 
 #define X(geometry_, statistic_, dtype_)                                                                                       \
     {.name = #geometry_ "_" #statistic_ "_" #dtype_,                                                                           \

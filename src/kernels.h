@@ -56,6 +56,7 @@ typedef struct norma_rows_job {
     void *y;
     const void *scale; /* one per element of a run (see channels), or NULL */
     const void *shift;
+    bool wide;  /* scale and shift are f32, whatever x is */
     void *mean; /* one per row, or NULL */
     void *saved;
     int64_t length;   /* of a run */
@@ -106,6 +107,7 @@ typedef struct norma_fibers_job {
     void *y;
     const void *scale; /* one per row of the matrix (see channels), or NULL */
     const void *shift;
+    bool wide;     /* scale and shift are f32, whatever x is */
     bool channels; /* scale and shift go by column, column i taking element (column + i) / per_channel */
     int64_t column;
     int64_t per_channel;

@@ -38,6 +38,10 @@ const char *norma_dtype_name(norma_dtype dtype)
         return "f32";
     case NORMA_F64:
         return "f64";
+    case NORMA_BF16:
+        return "bf16";
+    case NORMA_F16:
+        return "f16";
     }
     return "unknown";
 }

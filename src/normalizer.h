@@ -31,7 +31,8 @@ typedef struct norma_normalizer {
     norma_statistic statistic;
     norma_epsilon_mode epsilon_mode;
     norma_saved saved;
-    bool one_plus_scale; /* multiply by 1 + scale */
+    bool one_plus_scale;     /* multiply by 1 + scale */
+    bool round_before_scale; /* to the type of y */
     double epsilon;
     double weight; /* v = m2 * weight: 1 / count for a mean, 1 for a sum */
 } norma_normalizer;

@@ -188,6 +188,7 @@ static void set_normalizer(norma_problem *problem, const norma_desc *desc)
     normalizer->epsilon_mode = desc->epsilon_mode;
     normalizer->epsilon = desc->epsilon;
     normalizer->saved = desc->saved;
+    normalizer->round_before_scale = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ROUND_THEN_SCALE;
     normalizer->one_plus_scale = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ONE_PLUS_SCALE;
     normalizer->weight = desc->op == NORMA_LP_NORM || problem->given ? 1 : 1 / (double)problem->count;
 }
@@ -237,6 +238,8 @@ norma_status norma_problem_init(norma_problem *problem, const norma_desc *desc)
     }
     memset(problem, 0, sizeof *problem);
     problem->dtype = desc->dtype;
+    problem->parameter_dtype = desc->parameter_dtype ? desc->parameter_dtype : desc->dtype;
+    problem->statistic_dtype = norma_dtype_of_lanes(desc->dtype);
     set_geometry(problem, desc);
     problem->outer = norma_axes_extent(problem->kept, problem->kept_count);
     problem->runs = norma_axes_extent(problem->reduced, problem->reduced_count);

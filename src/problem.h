@@ -17,7 +17,9 @@
  */
 typedef struct norma_problem {
     norma_geometry geometry;
-    norma_dtype dtype;
+    norma_dtype dtype;           /* of x and y */
+    norma_dtype parameter_dtype; /* of scale and shift */
+    norma_dtype statistic_dtype; /* of mean, rstd, given and running statistics */
     norma_normalizer normalizer;
     bool takes_scale;
     bool takes_shift;

@@ -1,7 +1,6 @@
-#include <string.h>
-
 #include "drivers/drivers.h"
 #include "error.h"
+#include "operands.h"
 #include "running.h"
 
 /* A tensor of a run, as bytes. */
@@ -9,6 +8,7 @@ typedef struct range {
     const char *name;
     const void *data;
     int64_t bytes;
+    bool output;
 } range;
 
 static bool overlap(const range *a, const range *b)
@@ -37,87 +37,61 @@ static bool same_place(const norma_problem *problem, const norma_args *args)
            (problem->geometry != NORMA_ROWS || problem->outer <= 1 || problem->kept[0].x_stride == problem->kept[0].y_stride);
 }
 
-static norma_status check_overlap(const norma_problem *problem, const norma_args *args)
+static norma_status check_overlap(const norma_problem *problem, const norma_args *args, const norma_operand *operands,
+                                  int count)
 {
-    const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
-    const int64_t sets = problem->sets, channels = problem->channels;
-    const int64_t parameters = norma_problem_parameters(problem);
-    /* Outputs first. */
-    const range tensors[] = {
-        {"y", args->y, problem->y_span * size},
-        {"mean", args->mean, sets * size},
-        {"rstd", args->rstd, sets * size},
-        {"running_mean", args->running_mean, channels * size},
-        {"running_variance", args->running_variance, channels * size},
-        {"updates", args->updates, sizeof *args->updates},
-        {"x", args->x, problem->x_span * size},
-        {"scale", args->scale, parameters * size},
-        {"shift", args->shift, parameters * size},
-        {"given_mean", args->given_mean, channels * size},
-        {"given_variance", args->given_variance, channels * size},
-    };
-    enum { Y = 0, OUTPUTS = 6, X = OUTPUTS, COUNT = sizeof tensors / sizeof tensors[0] };
-    for (int a = 0; a < OUTPUTS; a++) {
-        for (int b = a + 1; b < COUNT; b++) {
-            if (!overlap(&tensors[a], &tensors[b])) {
+    range tensors[NORMA_OPERANDS_MAX + 1];
+    for (int i = 0; i < count; i++) {
+        const norma_operand *o = &operands[i];
+        tensors[i] = (range){o->name, norma_operand_get(o, args), norma_operand_bytes(o), o->output};
+    }
+    tensors[count] = (range){"updates", args->updates, sizeof *args->updates, true};
+    for (int a = 0; a <= count; a++) {
+        for (int b = 0; tensors[a].output && b <= count; b++) {
+            const range *out = &tensors[a], *other = &tensors[b];
+            if (a == b || (other->output && b < a) || !overlap(out, other)) {
                 continue;
             }
-            if (a == Y && b == X && (same_place(problem, args) || rows_interleave(problem, &tensors[X], &tensors[Y]))) {
+            const bool y_and_x = a == NORMA_OPERAND_Y && b == NORMA_OPERAND_X;
+            if (y_and_x && (same_place(problem, args) || rows_interleave(problem, other, out))) {
                 continue;
             }
-            return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: overlaps args.%s%s", tensors[a].name, tensors[b].name,
-                              a == Y && b == X ? "; y may be x itself, with the same strides, or apart from it" : "");
+            return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: overlaps args.%s%s", out->name, other->name,
+                              y_and_x ? "; y may be x itself, with the same strides, or apart from it" : "");
         }
     }
     return NORMA_SUCCESS;
 }
 
-static norma_status check_tensor(const norma_problem *problem, const char *name, const void *data, bool taken, bool needed)
+static norma_status check_tensor(const norma_operand *operand, const void *data)
 {
-    if (!data && needed) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected a tensor, got NULL", name);
+    const size_t size = norma_dtype_size(operand->dtype);
+    if (!data && operand->needed) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected a tensor, got NULL", operand->name);
     }
-    if (data && !taken) {
+    if (data && !operand->taken) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: this plan takes none (its op, or desc.statistics), expected NULL",
-                          name);
+                          operand->name);
     }
-    if ((uintptr_t)data % norma_dtype_size(problem->dtype) != 0) {
+    if ((uintptr_t)data % size != 0) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected an address aligned to its element of %zu bytes, got %p",
-                          name, norma_dtype_size(problem->dtype), data);
+                          operand->name, size, data);
     }
     return NORMA_SUCCESS;
 }
 
 static norma_status check_args(const norma_plan *plan, const norma_args *args)
 {
-    const norma_problem *problem = &plan->problem;
-    const bool needed = !problem->empty;
-    const struct {
-        const char *name;
-        const void *data;
-        bool taken;
-        bool needed;
-    } tensors[] = {
-        {"x", args->x, true, needed},
-        {"y", args->y, true, needed},
-        {"scale", args->scale, problem->takes_scale, false},
-        {"shift", args->shift, problem->takes_shift, false},
-        {"mean", args->mean, problem->takes_mean, false},
-        {"rstd", args->rstd, !problem->given, false},
-        {"given_mean", args->given_mean, problem->given, needed && problem->given},
-        {"given_variance", args->given_variance, problem->given, needed && problem->given},
-        {"running_mean", args->running_mean, problem->updates, false},
-        {"running_variance", args->running_variance, problem->updates, false},
-    };
-    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
-        const norma_status status =
-            check_tensor(problem, tensors[i].name, tensors[i].data, tensors[i].taken, tensors[i].needed);
+    norma_operand operands[NORMA_OPERANDS_MAX];
+    const int count = norma_operands_of(&plan->problem, operands);
+    for (int i = 0; i < count; i++) {
+        const norma_status status = check_tensor(&operands[i], norma_operand_get(&operands[i], args));
         if (status != NORMA_SUCCESS) {
             return status;
         }
     }
     const norma_status status = norma_running_check(plan, args);
-    return status == NORMA_SUCCESS && needed ? check_overlap(problem, args) : status;
+    return status == NORMA_SUCCESS && !plan->problem.empty ? check_overlap(&plan->problem, args, operands, count) : status;
 }
 
 norma_status norma_run(const norma_plan *plan, const norma_args *args)

@@ -10,7 +10,7 @@ static norma_status check_given(const norma_plan *plan, const norma_args *args)
         return NORMA_SUCCESS;
     }
     for (int64_t c = 0; c < problem->channels; c++) {
-        const double variance = norma_dtype_get(problem->dtype, args->given_variance, c);
+        const double variance = norma_dtype_get(problem->statistic_dtype, args->given_variance, c);
         if (!(variance >= 0)) {
             return norma_fail(NORMA_INVALID_ARGUMENT,
                               "args.given_variance: expected numbers of at least 0, got %g for channel %lld", variance,
@@ -50,7 +50,7 @@ norma_status norma_running_check(const norma_plan *plan, const norma_args *args)
 
 norma_partial norma_running_given(const norma_plan *plan, const norma_args *args, int64_t channel)
 {
-    const norma_dtype dtype = plan->problem.dtype;
+    const norma_dtype dtype = plan->problem.statistic_dtype;
     const norma_partial given = {1, norma_dtype_get(dtype, args->given_mean, channel),
                                  norma_dtype_get(dtype, args->given_variance, channel)};
     return given;
@@ -65,7 +65,7 @@ void norma_running_take(const norma_plan *plan, const norma_args *args, int64_t 
     } else if (desc->momentum_mode == NORMA_MOMENTUM_CUMULATIVE) {
         share = 1 / ((double)*args->updates + 1);
     }
-    const norma_dtype dtype = plan->problem.dtype;
+    const norma_dtype dtype = plan->problem.statistic_dtype;
     const double instances = (double)plan->problem.instances;
     /* With a share of 1 what was there before does not count, be it NaN. */
     const double mean_before = share == 1 ? 0 : norma_dtype_get(dtype, args->running_mean, channel);

@@ -58,19 +58,17 @@ static trial *create_trial(const norma_desc *desc, double offset)
     return t;
 }
 
-/* FNV-1a 64 (Fowler, Noll, Vo) over the elements' bytes, lowest first. */
-static uint64_t hash_outcome(uint64_t hash, const outcome *o)
+/* FNV-1a 64 (Fowler, Noll, Vo) over the bytes of all values, as f64 where they are, else as f32; lowest first. */
+static uint64_t hash_outcome(uint64_t hash, const outcome *o, norma_dtype dtype)
 {
-    const size_t size = element_size(o->dtype);
+    const size_t size = dtype == NORMA_F64 ? sizeof(double) : sizeof(float);
     for (int64_t i = 0; i < o->count; i++) {
-        uint64_t bits = 0;
-        if (size == sizeof(float)) {
-            uint32_t word;
-            memcpy(&word, (const char *)o->elements + (size_t)i * size, size);
-            bits = word;
-        } else {
-            memcpy(&bits, (const char *)o->elements + (size_t)i * size, size);
-        }
+        const float single = (float)o->elements[i];
+        uint32_t word;
+        uint64_t bits;
+        memcpy(&word, &single, sizeof word);
+        memcpy(&bits, &o->elements[i], sizeof bits);
+        bits = dtype == NORMA_F64 ? bits : word;
         for (size_t byte = 0; byte < size; byte++) {
             hash = (hash ^ (bits >> 8 * byte & 0xff)) * 0x100000001b3;
         }
@@ -87,7 +85,7 @@ static uint64_t hash_run(uint64_t hash, const norma_desc *desc, norma_isa isa, d
     isa_run_serial(t, isa);
     trial_check(t, trial_tolerance(t));
     outcome o = trial_outcome(t);
-    hash = hash_outcome(hash, &o);
+    hash = hash_outcome(hash, &o, desc->dtype);
     outcome_destroy(&o);
     trial_destroy(t);
     return hash;
@@ -125,13 +123,16 @@ static norma_desc describe(const char *name, int64_t length, norma_dtype dtype)
 
 static uint64_t compute(const char *name, norma_isa isa)
 {
-    const norma_dtype dtype = strstr(name, "f64") ? NORMA_F64 : NORMA_F32;
+    const norma_dtype dtype = strstr(name, "bf16")  ? NORMA_BF16
+                              : strstr(name, "f16") ? NORMA_F16
+                              : strstr(name, "f64") ? NORMA_F64
+                                                    : NORMA_F32;
     uint64_t hash = 0xcbf29ce484222325;
     for (size_t i = 0; i < COUNT_OF(lengths); i++) {
         const norma_desc desc = describe(name, lengths[i], dtype);
         hash = hash_run(hash, &desc, isa, strstr(name, "zeros") ? NAN : i % 3 == 0 ? 0 : 1000);
     }
-    if (strstr(name, "layer_norm_f")) {
+    if (strstr(name, "layer_norm_f32") || strstr(name, "layer_norm_f64")) {
         const int64_t shape[] = {1, 600001}; /* segments of two leaves */
         const norma_desc desc = norma_layer_norm_desc(2, shape, -1, dtype);
         hash = hash_run(hash, &desc, isa, 1);

@@ -91,7 +91,7 @@ static void enumerators_one_past_the_last(void **state)
     desc.op = (norma_op)(NORMA_GROUP_NORM + 1);
     refuse(desc, "desc.op");
     desc = layer();
-    desc.dtype = (norma_dtype)(NORMA_F64 + 1);
+    desc.dtype = (norma_dtype)(NORMA_F16 + 1);
     refuse(desc, "desc.dtype");
     desc = layer();
     desc.epsilon_mode = (norma_epsilon_mode)(NORMA_EPSILON_NONE + 1);

@@ -148,8 +148,10 @@ static outcome run_like(const trial *first, norma_desc desc, norma_isa isa)
     }
     trial_place(t, plain_spot);
     isa_run_serial(t, isa);
-    outcome o = {desc.dtype, t->y_extent, t->y_extent, suite_alloc((size_t)t->y_extent, size)};
-    memcpy(o.elements, t->args.y, (size_t)t->y_extent * size);
+    outcome o = {t->y_extent, t->y_extent, suite_alloc((size_t)t->y_extent, sizeof(double))};
+    for (int64_t i = 0; i < t->y_extent; i++) {
+        o.elements[i] = element_get(desc.dtype, t->args.y, i);
+    }
     trial_destroy(t);
     return o;
 }

@@ -141,8 +141,9 @@ static void run_in_pieces(const subject *s, const trial *t, random_state *random
 {
     const norma_rows_kernel *kernel = s->entry->kernel[s->isa];
     const norma_normalizer normalizer = direct_normalizer(&t->desc);
-    const norma_rows_job job = {.normalizer = &normalizer, .blocking = &rows_blockings[0]};
-    const size_t size = element_size(t->desc.dtype);
+    const norma_rows_job job = {
+        .wide = element_parameter(&t->desc) != t->desc.dtype, .normalizer = &normalizer, .blocking = &rows_blockings[0]};
+    const size_t size = element_size(t->desc.dtype), parameter = element_size(element_parameter(&t->desc));
     const int64_t length = t->want->length, segment = norma_segment_length(length);
     guard x = guard_create((size_t)length * size), y = guard_create((size_t)length * size);
     norma_partial whole = {0, 0, 0};
@@ -165,8 +166,8 @@ static void run_in_pieces(const subject *s, const trial *t, random_state *random
         const size_t at = (size_t)first * size;
         const norma_pieces piece = {.x = x.data,
                                     .y = y.data,
-                                    .scale = t->scale ? (const char *)t->scale + at : NULL,
-                                    .shift = t->shift ? (const char *)t->shift + at : NULL,
+                                    .scale = t->scale ? (const char *)t->scale + (size_t)first * parameter : NULL,
+                                    .shift = t->shift ? (const char *)t->shift + (size_t)first * parameter : NULL,
                                     .count = count,
                                     .runs = 1,
                                     .affine = &affine};

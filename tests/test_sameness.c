@@ -155,19 +155,21 @@ static void alone(trial *t, norma_isa isa, const outcome *plain)
     const int64_t sets = t->want->sets, length = t->want->length, elements = sets * length;
     random_state random = random_begin(7);
     trial *one = trial_create(&desc, t->inputs, &random);
-    const size_t parameters = (size_t)length * element_size(dtype);
-    memcpy(one->scale ? one->scale : one->x, t->scale ? t->scale : one->x, parameters);
-    memcpy(one->shift ? one->shift : one->x, t->shift ? t->shift : one->x, parameters);
+    const size_t parameters = (size_t)length * element_size(element_parameter(&t->desc));
+    if (one->scale) {
+        memcpy(one->scale, t->scale, parameters);
+    }
+    if (one->shift) {
+        memcpy(one->shift, t->shift, parameters);
+    }
     for (int64_t set = 0; set < sets; set += 1 + sets / 10) {
         for (int64_t i = 0; i < length; i++) {
             trial_set_x(one, 0, i, element_get(dtype, t->x, t->want->x_at[set * length + i]));
         }
-        outcome wanted = {dtype, length, length, suite_alloc((size_t)length + 2, element_size(dtype))};
-        for (int64_t i = 0; i < length; i++) {
-            element_set(dtype, wanted.elements, i, element_get(dtype, plain->elements, set * length + i));
-        }
+        outcome wanted = {length, length, suite_alloc((size_t)length + 2, sizeof(double))};
+        memcpy(wanted.elements, plain->elements + set * length, (size_t)length * sizeof(double));
         for (int64_t at = elements + set; at < plain->count; at += sets) {
-            element_set(dtype, wanted.elements, wanted.count++, element_get(dtype, plain->elements, at));
+            wanted.elements[wanted.count++] = plain->elements[at];
         }
         trial_place(one, plain_spot);
         isa_run_serial(one, isa);

@@ -22,13 +22,44 @@ typedef struct run_job {
 
 static npy_type type_of_dtype(norma_dtype dtype)
 {
+    switch (dtype) {
+    case NORMA_F64:
+        return NPY_F64;
+    case NORMA_BF16:
+        return NPY_BF16;
+    case NORMA_F16:
+        return NPY_F16;
+    default:
+        return NPY_F32;
+    }
+}
+
+static norma_dtype dtype_of_type(npy_type type)
+{
+    switch (type) {
+    case NPY_F64:
+        return NORMA_F64;
+    case NPY_F16:
+        return NORMA_F16;
+    default:
+        return NORMA_F32;
+    }
+}
+
+/* Of parameters and statistics, which are f32 beside narrow types. */
+static npy_type type_of_lanes(norma_dtype dtype)
+{
     return dtype == NORMA_F64 ? NPY_F64 : NPY_F32;
 }
 
 static bool read_option_file(run_job *job, run_option option, npy_array *array)
 {
-    return npy_read(job->options.text[option], array, &job->failure) ||
-           fail_about(&job->failure, "--%s '%s': ", run_option_name(option), job->options.text[option]);
+    const char *path = job->options.text[option];
+    bool ok = npy_read(path, array, &job->failure);
+    if (ok && array->type == NPY_BF16 && job->options.value[OPTION_DTYPE] != NORMA_BF16) {
+        ok = fail(&job->failure, EXIT_USER, "it holds uint16, which is taken as bf16 with --dtype bf16 only");
+    }
+    return ok || fail_about(&job->failure, "--%s '%s': ", run_option_name(option), path);
 }
 
 static bool read_param(run_job *job, run_option option, npy_array *array)
@@ -53,7 +84,7 @@ static bool read_param(run_job *job, run_option option, npy_array *array)
              npy_describe_shape(problem->param_rank, problem->param_shape).text);
         return fail_about(&job->failure, "--%s '%s': ", run_option_name(option), job->options.text[option]);
     }
-    return npy_convert(array, type_of_dtype(problem->desc.dtype), &job->failure);
+    return npy_convert(array, type_of_lanes(problem->desc.dtype), &job->failure);
 }
 
 static bool read_inputs(run_job *job)
@@ -63,10 +94,13 @@ static bool read_inputs(run_job *job)
     }
     norma_dtype dtype = (norma_dtype)job->options.value[OPTION_DTYPE];
     if (!job->options.text[OPTION_DTYPE]) {
-        dtype = job->input.type == NPY_F64 ? NORMA_F64 : NORMA_F32;
+        dtype = dtype_of_type(job->input.type);
     }
-    return run_op_build(job->op, &job->options, &job->input, dtype, &job->problem, &job->failure) &&
-           read_param(job, OPTION_SCALE, &job->scale) && read_param(job, OPTION_BIAS, &job->bias) &&
+    if (!run_op_build(job->op, &job->options, &job->input, dtype, &job->problem, &job->failure)) {
+        return false;
+    }
+    job->problem.desc.parameter_dtype = dtype == NORMA_F64 ? NORMA_F64 : NORMA_F32;
+    return read_param(job, OPTION_SCALE, &job->scale) && read_param(job, OPTION_BIAS, &job->bias) &&
            read_param(job, OPTION_MEAN, &job->mean) && read_param(job, OPTION_VARIANCE, &job->variance);
 }
 
@@ -80,12 +114,12 @@ static void add_output(run_job *job, run_option option)
 }
 
 /* Allocates the array of the output that an option asked for; NULL when it was not given, or on failure. */
-static void *make_output(run_job *job, run_option option, int rank, const int64_t *shape, bool *ok)
+static void *make_output(run_job *job, run_option option, npy_type type, int rank, const int64_t *shape, bool *ok)
 {
     for (int i = 0; *ok && i < job->output_count; i++) {
         npy_array *array = &job->outputs[i].array;
         if (strcmp(job->outputs[i].option, run_option_name(option)) == 0) {
-            array->type = type_of_dtype(job->problem.desc.dtype);
+            array->type = type;
             npy_set_shape(array, rank, shape);
             *ok = npy_allocate(array, &job->failure);
             return array->data;
@@ -97,7 +131,8 @@ static void *make_output(run_job *job, run_option option, int rank, const int64_
 /* An output that begins as what was read from another option's file. */
 static void *make_updated(run_job *job, run_option option, const npy_array *before, bool *ok)
 {
-    void *data = make_output(job, option, job->problem.param_rank, job->problem.param_shape, ok);
+    void *data =
+        make_output(job, option, type_of_lanes(job->problem.desc.dtype), job->problem.param_rank, job->problem.param_shape, ok);
     if (data && before->count) {
         memcpy(data, before->data, (size_t)before->count * npy_type_size(before->type));
     }
@@ -130,15 +165,16 @@ static bool make_plan(run_job *job)
 static bool compute(run_job *job)
 {
     const run_option saved = job->options.text[OPTION_SAVE_VARIANCE] ? OPTION_SAVE_VARIANCE : OPTION_SAVE_RSTD;
-    bool ok = make_plan(job) && npy_convert(&job->input, type_of_dtype(job->problem.desc.dtype), &job->failure);
+    const npy_type type = type_of_dtype(job->problem.desc.dtype), statistic = type_of_lanes(job->problem.desc.dtype);
+    bool ok = make_plan(job) && npy_convert(&job->input, type, &job->failure);
     job->args.struct_size = sizeof job->args;
     job->args.x = job->input.data;
     job->args.scale = job->scale.data;
     job->args.shift = job->bias.data;
     const run_problem *problem = &job->problem;
-    job->args.y = make_output(job, OPTION_OUTPUT, job->input.rank, job->input.shape, &ok);
-    job->args.mean = make_output(job, OPTION_SAVE_MEAN, problem->saved_rank, problem->saved_shape, &ok);
-    job->args.rstd = make_output(job, saved, problem->saved_rank, problem->saved_shape, &ok);
+    job->args.y = make_output(job, OPTION_OUTPUT, type, job->input.rank, job->input.shape, &ok);
+    job->args.mean = make_output(job, OPTION_SAVE_MEAN, statistic, problem->saved_rank, problem->saved_shape, &ok);
+    job->args.rstd = make_output(job, saved, statistic, problem->saved_rank, problem->saved_shape, &ok);
     if (problem->desc.statistics == NORMA_STATISTICS_GIVEN) {
         job->args.given_mean = job->mean.data;
         job->args.given_variance = job->variance.data;
@@ -190,9 +226,7 @@ static bool perform(run_job *job)
     if (!outputs_resolve(job->outputs, job->output_count, &job->failure) || !read_inputs(job)) {
         return false;
     }
-    const bool is_half = job->input.type == NPY_F16 && !job->options.text[OPTION_DTYPE];
-    if (!compute(job) || (is_half && !npy_convert(&job->outputs[0].array, NPY_F16, &job->failure)) ||
-        !outputs_write(job->outputs, job->output_count, &job->failure)) {
+    if (!compute(job) || !outputs_write(job->outputs, job->output_count, &job->failure)) {
         return false;
     }
     print_report(job);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,14 +19,30 @@
 /* Headers of the types read here have some 130 bytes; NumPy itself stops at 10 000 unless told otherwise. */
 enum { HEADER_LIMIT = 1 << 16 };
 
+static const struct {
+    const char *name;
+    const char *code;
+    size_t size;
+} types[] = {
+    [NPY_F16] = {"f16", "<f2", 2},
+    [NPY_F32] = {"f32", "<f4", 4},
+    [NPY_F64] = {"f64", "<f8", 8},
+    [NPY_BF16] = {"bf16", "<u2", 2},
+};
+
 const char *npy_type_name(npy_type type)
 {
-    return type == NPY_F16 ? "f16" : type == NPY_F32 ? "f32" : "f64";
+    return types[type].name;
+}
+
+const char *npy_type_code(npy_type type)
+{
+    return types[type].code;
 }
 
 size_t npy_type_size(npy_type type)
 {
-    return type == NPY_F16 ? 2 : type == NPY_F32 ? 4 : 8;
+    return types[type].size;
 }
 
 npy_shape_text npy_describe_shape(int rank, const int64_t *shape)
@@ -85,7 +102,9 @@ static double load(const void *data, npy_type type, int64_t i)
 {
     switch (type) {
     case NPY_F16:
-        return half_to_float(((const uint16_t *)data)[i]);
+        return norma_f16_to_f32(((const uint16_t *)data)[i]);
+    case NPY_BF16:
+        return norma_bf16_to_f32(((const uint16_t *)data)[i]);
     case NPY_F32:
         return ((const float *)data)[i];
     default:
@@ -93,12 +112,27 @@ static double load(const void *data, npy_type type, int64_t i)
     }
 }
 
+/* To f32 by rounding to odd: what is then rounded to a narrower type is as if rounded once. */
+static float to_odd(double value)
+{
+    const float nearest = (float)value;
+    const bool exact = (double)nearest == value || isnan(value) || isinf(nearest);
+    uint32_t bits;
+    memcpy(&bits, &nearest, sizeof bits);
+    if (exact || (bits & 1)) {
+        return nearest;
+    }
+    return nextafterf(nearest, value > (double)nearest ? INFINITY : -INFINITY);
+}
+
 static void store(void *data, npy_type type, int64_t i, double value)
 {
     switch (type) {
     case NPY_F16:
-        // The tool only writes f16 for what was computed in f32, so the cast is exact and the rounding a single one.
-        ((uint16_t *)data)[i] = half_from_float((float)value);
+        ((uint16_t *)data)[i] = norma_f16_from_f32(to_odd(value));
+        break;
+    case NPY_BF16:
+        ((uint16_t *)data)[i] = norma_bf16_from_f32(to_odd(value));
         break;
     case NPY_F32:
         ((float *)data)[i] = (float)value;

@@ -1,4 +1,4 @@
-/* NumPy's .npy files: arrays of little-endian f16, f32 and f64 in C order.
+/* NumPy's .npy files: arrays of little-endian f16, f32 and f64, and of bf16 as uint16, in C order.
  * (The format: numpy/lib/format.py, "Format Version 1.0" and after.) */
 #ifndef NORMA_TOOLS_NPY_H
 #define NORMA_TOOLS_NPY_H
@@ -8,7 +8,7 @@
 
 #include "failure.h"
 
-typedef enum npy_type { NPY_F16 = 1, NPY_F32 = 2, NPY_F64 = 3 } npy_type;
+typedef enum npy_type { NPY_F16 = 1, NPY_F32 = 2, NPY_F64 = 3, NPY_BF16 = 4 } npy_type;
 
 typedef struct npy_array {
     npy_type type;
@@ -20,6 +20,9 @@ typedef struct npy_array {
 
 const char *npy_type_name(npy_type type);
 size_t npy_type_size(npy_type type);
+
+/* As a header writes it: "<f4". */
+const char *npy_type_code(npy_type type);
 
 /* "(3, 4)" and "(3,)", as Python writes them. */
 typedef struct npy_shape_text {

@@ -9,7 +9,7 @@
 
 const char npy_magic[6] = {'\x93', 'N', 'U', 'M', 'P', 'Y'};
 
-#define TYPES_READ "norma reads '<f2', '<f4' and '<f8'"
+#define TYPES_READ "norma reads '<f2', '<f4', '<f8', and bf16 as '<u2'"
 
 typedef struct header_cursor {
     const char *begin;
@@ -96,6 +96,8 @@ static bool parse_type(header_cursor *cursor, npy_array *array)
     }
     if (equals(descr, "<f2")) {
         array->type = NPY_F16;
+    } else if (equals(descr, "<u2")) {
+        array->type = NPY_BF16;
     } else if (equals(descr, "<f4")) {
         array->type = NPY_F32;
     } else if (equals(descr, "<f8")) {
@@ -233,8 +235,8 @@ size_t npy_format_header(const npy_array *array, char buffer[NPY_HEADER_ROOM])
 {
     const size_t start = NPY_PREFIX_SIZE + 2;
     const int written =
-        snprintf(buffer + start, NPY_HEADER_ROOM - start, "{'descr': '<f%zu', 'fortran_order': False, 'shape': %s, }",
-                 npy_type_size(array->type), npy_describe_shape(array->rank, array->shape).text);
+        snprintf(buffer + start, NPY_HEADER_ROOM - start, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }",
+                 npy_type_code(array->type), npy_describe_shape(array->rank, array->shape).text);
     const size_t used = start + (size_t)written + 1; // 1: the line break at the end
     const size_t total = (used + 63) / 64 * 64;
     memset(buffer + used - 1, ' ', total - used);

@@ -34,7 +34,8 @@ static const option_word momentum_modes[] = {
 /* Values of norma_desc.running_unbiased. */
 static const option_word running_variances[] = {{"biased", 0}, {"unbiased", 1}, {NULL, 0}};
 
-static const option_word dtypes[] = {{"f32", NORMA_F32}, {"f64", NORMA_F64}, {NULL, 0}};
+static const option_word dtypes[] = {
+    {"f32", NORMA_F32}, {"f64", NORMA_F64}, {"bf16", NORMA_BF16}, {"f16", NORMA_F16}, {NULL, 0}};
 
 static const option_word isas[] = {{"generic", NORMA_ISA_GENERIC},
                                    {"avx2", NORMA_ISA_AVX2},
@@ -123,11 +124,12 @@ static const option_row option_rows[OPTION_COUNT] = {
     [OPTION_SAVE_VARIANCE] = {"save-variance", KIND_FILE, "FILE",
                               "Where the v of --epsilon-mode goes, in the same shape. Not together with --save-rstd.", NULL, 0,
                               0},
-    [OPTION_DTYPE] = {"dtype", KIND_WORD, "f32|f64",
-                      "The type to compute in and to write; all inputs are converted to it. Without it, the input's type; an "
-                      "f16 input is computed in f32 and the output rounded to f16 once, at the end (saved statistics stay "
-                      "f32).",
-                      dtypes, 0, 0},
+    [OPTION_DTYPE] =
+        {"dtype", KIND_WORD, "f32|f64|bf16|f16",
+         "The type of input and output; an input of another type is converted first. Without it, the input's type. "
+         "bf16 lies in .npy files as uint16, which is read as bf16 with this option only. bf16 and f16 are "
+         "computed in f32 and rounded once, at the end; scale, bias and statistics beside them are f32.",
+         dtypes, 0, 0},
     [OPTION_ISA] = {"isa", KIND_WORD, "generic|avx2|avx512|neon",
                     "The instruction set to use. Without it, the best that this machine runs and NORMA_ISA allows.", isas, 0,
                     0},

@@ -65,7 +65,12 @@ typedef enum norma_status {
     NORMA_IO_ERROR = 4 /* a file could not be written; norma_last_error() says which and why */
 } norma_status;
 
-typedef enum norma_dtype { NORMA_F32 = 1, NORMA_F64 = 2 } norma_dtype;
+typedef enum norma_dtype {
+    NORMA_F32 = 1,
+    NORMA_F64 = 2,
+    NORMA_BF16 = 3, /* bfloat16: the upper half of an f32 */
+    NORMA_F16 = 4   /* IEEE 754 binary16 */
+} norma_dtype;
 
 /* Memory order of a tensor with a channel axis; "HW" stands for any number of spatial axes. */
 typedef enum norma_layout {
@@ -242,7 +247,7 @@ NORMA_API norma_status norma_context_save_tuning(norma_context *context, const c
 typedef struct norma_desc {
     size_t struct_size;
     norma_op op;
-    norma_dtype dtype;   /* of x, y, scale, shift, mean and rstd */
+    norma_dtype dtype;   /* of x and y; mean, rstd, given and running statistics are f64 where it is f64, else f32 */
     norma_layout layout; /* channel, batch, instance and group norm: where the channels lie */
     int rank;
     int64_t shape[NORMA_MAX_RANK]; /* outermost first, as the tensor lies in memory; (n, c, spatial) for blocked layouts */
@@ -261,7 +266,8 @@ typedef struct norma_desc {
     double momentum;      /* 0 to 1 */
     int running_unbiased; /* 1: running_variance takes variance * n / (n - 1); 0: variance */
     norma_planning planning;
-    double measure_seconds; /* the most that NORMA_MEASURE may take, about; 0: one second */
+    double measure_seconds;      /* the most that NORMA_MEASURE may take, about; 0: one second */
+    norma_dtype parameter_dtype; /* of scale and shift: dtype or, where that is bf16 or f16, NORMA_F32; 0: dtype */
 } norma_desc;
 
 /* For the functions below: a descriptor with the given shape, nothing reduced yet. Not for callers. A rank that does not
@@ -430,7 +436,7 @@ NORMA_API norma_status norma_plan_create(norma_plan **plan, norma_context *conte
 /* NULL is allowed. No run of the plan may be under way. */
 NORMA_API void norma_plan_destroy(norma_plan *plan);
 
-/* The tensors of one run. All have the descriptor's dtype and lie densely unless it gives strides. y may be x itself;
+/* The tensors of one run, of the types that the descriptor says. They lie densely unless it gives strides. y may be x itself;
  * otherwise no output may overlap an input or another output. */
 typedef struct norma_args {
     size_t struct_size; /* sizeof(norma_args) */

@@ -5,6 +5,8 @@
 #define NORMA_SIMD_H
 
 #include <immintrin.h>
+
+#include "template/part.h"
 #include <stdint.h>
 
 #if !(defined __AVX2__ && defined __FMA__ && defined __F16C__)
@@ -49,6 +51,31 @@ static inline vf32 vf32_fnma(vf32 a, vf32 b, vf32 c) { return _mm256_fnmadd_ps(a
 static inline vf32 vf32_min(vf32 a, vf32 b) { return _mm256_min_ps(a, b); }
 static inline vf32 vf32_max(vf32 a, vf32 b) { return _mm256_max_ps(a, b); }
 static inline vf32 vf32_abs(vf32 a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+static inline vf32 vf32_div(vf32 a, vf32 b) { return _mm256_div_ps(a, b); }
+
+static inline vf32 vf32_less(vf32 a, vf32 b, vf32 c, vf32 d) { return _mm256_blendv_ps(d, c, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
+
+static inline vf32 vf32_copysign(vf32 a, vf32 b)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return _mm256_or_ps(_mm256_andnot_ps(sign, a), _mm256_and_ps(sign, b));
+}
+
+static inline vf32 vf32_raise(vf32 a, vf32 z)
+{
+    const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(z), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), n));
+}
+
+/* Half of n first, which is exact. */
+static inline vf32 vf32_ldexp(vf32 a, vf32 n)
+{
+    const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1), bias = _mm256_set1_epi32(127);
+    const __m256i first = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
+    const __m256i second = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23);
+    return _mm256_mul_ps(_mm256_mul_ps(a, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
+}
+
 static inline vf32 vf32_lane0(vf32 a) { return _mm256_broadcastss_ps(_mm256_castps256_ps128(a)); }
 static inline float vf32_get0(vf32 a) { return _mm256_cvtss_f32(a); }
 
@@ -73,6 +100,55 @@ static inline void vf32_halves(vf32 a, vf32 b, int lanes, vf32 *low, vf32 *high)
     }
 }
 
+/* bf16 and f16 in memory. Parts go through general registers, and are kept out of line: they would stand in every loop. */
+
+#define SIMD_RARELY static __attribute__((noinline, unused))
+
+static inline __m128i simd_load16(const uint16_t *p) { return _mm_loadu_si128((const __m128i *)p); }
+
+static inline __m128i simd_load16_first(const uint16_t *p, int count)
+{
+    const uint64_t low = simd_load_part16(p, count);
+    return _mm_set_epi64x(count > 4 ? (long long)simd_load_part16(p + 4, count - 4) : 0, (long long)low);
+}
+
+static inline void simd_store16_first(uint16_t *p, __m128i a, int count)
+{
+    simd_store_part16(p, (uint64_t)_mm_cvtsi128_si64(a), count);
+    if (count > 4) {
+        simd_store_part16(p + 4, (uint64_t)_mm_extract_epi64(a, 1), count - 4);
+    }
+}
+
+static inline vf32 simd_from_bf16(__m128i a) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(a), 16)); }
+
+static inline __m128i simd_to_bf16(vf32 a)
+{
+    const __m256i bits = _mm256_castps_si256(a), quiet = _mm256_set1_epi32(0x400000);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    const __m256 whole = _mm256_blendv_ps(_mm256_castsi256_ps(rounded), _mm256_castsi256_ps(_mm256_or_si256(bits, quiet)),
+                                          _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    const __m256i upper = _mm256_srli_epi32(_mm256_castps_si256(whole), 16);
+    return _mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256(upper, 1));
+}
+
+static inline vf32 vbf16_round(vf32 a) { return simd_from_bf16(simd_to_bf16(a)); }
+static inline vf32 vbf16_load(const uint16_t *p) { return simd_from_bf16(simd_load16(p)); }
+SIMD_RARELY vf32 vbf16_load_part(const uint16_t *p, int count) { return simd_from_bf16(simd_load16_first(p, count)); }
+static inline void vbf16_store(uint16_t *p, vf32 a) { _mm_storeu_si128((__m128i *)p, simd_to_bf16(a)); }
+SIMD_RARELY void vbf16_store_part(uint16_t *p, vf32 a, int count) { simd_store16_first(p, simd_to_bf16(a), count); }
+static inline void vbf16_stream(uint16_t *p, vf32 a) { _mm_stream_si128((__m128i *)p, simd_to_bf16(a)); }
+
+static inline __m128i simd_to_f16(vf32 a) { return _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+static inline vf32 vf16_round(vf32 a) { return _mm256_cvtph_ps(simd_to_f16(a)); }
+static inline vf32 vf16_load(const uint16_t *p) { return _mm256_cvtph_ps(simd_load16(p)); }
+SIMD_RARELY vf32 vf16_load_part(const uint16_t *p, int count) { return _mm256_cvtph_ps(simd_load16_first(p, count)); }
+static inline void vf16_store(uint16_t *p, vf32 a) { _mm_storeu_si128((__m128i *)p, simd_to_f16(a)); }
+SIMD_RARELY void vf16_store_part(uint16_t *p, vf32 a, int count) { simd_store16_first(p, simd_to_f16(a), count); }
+static inline void vf16_stream(uint16_t *p, vf32 a) { _mm_stream_si128((__m128i *)p, simd_to_f16(a)); }
+
 /* f64 */
 
 typedef __m256d vf64;
@@ -95,6 +171,16 @@ static inline vf64 vf64_fnma(vf64 a, vf64 b, vf64 c) { return _mm256_fnmadd_pd(a
 static inline vf64 vf64_min(vf64 a, vf64 b) { return _mm256_min_pd(a, b); }
 static inline vf64 vf64_max(vf64 a, vf64 b) { return _mm256_max_pd(a, b); }
 static inline vf64 vf64_abs(vf64 a) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), a); }
+static inline vf64 vf64_div(vf64 a, vf64 b) { return _mm256_div_pd(a, b); }
+
+static inline vf64 vf64_less(vf64 a, vf64 b, vf64 c, vf64 d) { return _mm256_blendv_pd(d, c, _mm256_cmp_pd(a, b, _CMP_LT_OQ)); }
+
+static inline vf64 vf64_copysign(vf64 a, vf64 b)
+{
+    const __m256d sign = _mm256_set1_pd(-0.0);
+    return _mm256_or_pd(_mm256_andnot_pd(sign, a), _mm256_and_pd(sign, b));
+}
+
 static inline vf64 vf64_lane0(vf64 a) { return _mm256_broadcastsd_pd(_mm256_castpd256_pd128(a)); }
 static inline double vf64_get0(vf64 a) { return _mm256_cvtsd_f64(a); }
 

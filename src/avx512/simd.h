@@ -5,6 +5,7 @@
 #define NORMA_SIMD_H
 
 #include <immintrin.h>
+#include <stdint.h>
 
 #if !(defined __AVX512F__ && defined __AVX512BW__ && defined __AVX512VL__ && defined __AVX512DQ__)
 #error "compile this folder with the flags of norma's avx512 list"
@@ -44,6 +45,26 @@ static inline vf32 vf32_fnma(vf32 a, vf32 b, vf32 c) { return _mm512_fnmadd_ps(a
 static inline vf32 vf32_min(vf32 a, vf32 b) { return _mm512_min_ps(a, b); }
 static inline vf32 vf32_max(vf32 a, vf32 b) { return _mm512_max_ps(a, b); }
 static inline vf32 vf32_abs(vf32 a) { return _mm512_abs_ps(a); }
+static inline vf32 vf32_div(vf32 a, vf32 b) { return _mm512_div_ps(a, b); }
+static inline vf32 vf32_ldexp(vf32 a, vf32 n) { return _mm512_scalef_ps(a, n); }
+
+static inline vf32 vf32_less(vf32 a, vf32 b, vf32 c, vf32 d)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), d, c);
+}
+
+static inline vf32 vf32_copysign(vf32 a, vf32 b)
+{
+    const __m512i sign = _mm512_set1_epi32(INT32_MIN), bits = _mm512_castps_si512(a);
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(sign, _mm512_castps_si512(b), bits, 0xca)); /* sign ? b : a */
+}
+
+static inline vf32 vf32_raise(vf32 a, vf32 z)
+{
+    const __m512i n = _mm512_slli_epi32(_mm512_castps_si512(z), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), n));
+}
+
 static inline vf32 vf32_lane0(vf32 a) { return _mm512_broadcastss_ps(_mm512_castps512_ps128(a)); }
 static inline float vf32_get0(vf32 a) { return _mm512_cvtss_f32(a); }
 static inline vf32 vf32_first_of(vf32 a, vf32 b, int count) { return _mm512_mask_blend_ps(vf32_first(count), b, a); }
@@ -67,6 +88,47 @@ static inline void vf32_halves(vf32 a, vf32 b, int lanes, vf32 *low, vf32 *high)
     }
 }
 
+/* bf16 and f16 in memory */
+
+static inline vf32 simd_from_bf16(__m256i a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(a), 16)); }
+
+/* Not AVX-512 BF16's conversion: it flushes denormals. */
+static inline __m256i simd_to_bf16(vf32 a)
+{
+    const __m512i bits = _mm512_castps_si512(a), half = _mm512_set1_epi32(0x7fff), one = _mm512_set1_epi32(1);
+    const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    const __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+    __m512i rounded = _mm512_add_epi32(bits, half);
+    rounded = _mm512_mask_add_epi32(rounded, odd, rounded, one);
+    rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+}
+
+static inline __m256i simd_load16(const uint16_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline __m256i simd_load_part16(const uint16_t *p, int count) { return _mm256_maskz_loadu_epi16(vf32_first(count), p); }
+
+static inline vf32 vbf16_round(vf32 a) { return simd_from_bf16(simd_to_bf16(a)); }
+static inline vf32 vbf16_load(const uint16_t *p) { return simd_from_bf16(simd_load16(p)); }
+static inline vf32 vbf16_load_part(const uint16_t *p, int count) { return simd_from_bf16(simd_load_part16(p, count)); }
+static inline void vbf16_store(uint16_t *p, vf32 a) { _mm256_storeu_si256((__m256i *)p, simd_to_bf16(a)); }
+static inline void vbf16_store_part(uint16_t *p, vf32 a, int count)
+{
+    _mm256_mask_storeu_epi16(p, vf32_first(count), simd_to_bf16(a));
+}
+static inline void vbf16_stream(uint16_t *p, vf32 a) { _mm256_stream_si256((__m256i *)p, simd_to_bf16(a)); }
+
+static inline __m256i simd_to_f16(vf32 a) { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+static inline vf32 vf16_round(vf32 a) { return _mm512_cvtph_ps(simd_to_f16(a)); }
+static inline vf32 vf16_load(const uint16_t *p) { return _mm512_cvtph_ps(simd_load16(p)); }
+static inline vf32 vf16_load_part(const uint16_t *p, int count) { return _mm512_cvtph_ps(simd_load_part16(p, count)); }
+static inline void vf16_store(uint16_t *p, vf32 a) { _mm256_storeu_si256((__m256i *)p, simd_to_f16(a)); }
+static inline void vf16_store_part(uint16_t *p, vf32 a, int count)
+{
+    _mm256_mask_storeu_epi16(p, vf32_first(count), simd_to_f16(a));
+}
+static inline void vf16_stream(uint16_t *p, vf32 a) { _mm256_stream_si256((__m256i *)p, simd_to_f16(a)); }
+
 /* f64 */
 
 typedef __m512d vf64;
@@ -89,6 +151,19 @@ static inline vf64 vf64_fnma(vf64 a, vf64 b, vf64 c) { return _mm512_fnmadd_pd(a
 static inline vf64 vf64_min(vf64 a, vf64 b) { return _mm512_min_pd(a, b); }
 static inline vf64 vf64_max(vf64 a, vf64 b) { return _mm512_max_pd(a, b); }
 static inline vf64 vf64_abs(vf64 a) { return _mm512_abs_pd(a); }
+static inline vf64 vf64_div(vf64 a, vf64 b) { return _mm512_div_pd(a, b); }
+
+static inline vf64 vf64_less(vf64 a, vf64 b, vf64 c, vf64 d)
+{
+    return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), d, c);
+}
+
+static inline vf64 vf64_copysign(vf64 a, vf64 b)
+{
+    const __m512i sign = _mm512_set1_epi64(INT64_MIN), bits = _mm512_castpd_si512(a);
+    return _mm512_castsi512_pd(_mm512_ternarylogic_epi64(sign, _mm512_castpd_si512(b), bits, 0xca)); /* sign ? b : a */
+}
+
 static inline vf64 vf64_lane0(vf64 a) { return _mm512_broadcastsd_pd(_mm512_castpd512_pd128(a)); }
 static inline double vf64_get0(vf64 a) { return _mm512_cvtsd_f64(a); }
 static inline vf64 vf64_first_of(vf64 a, vf64 b, int count) { return _mm512_mask_blend_pd(vf64_first(count), b, a); }

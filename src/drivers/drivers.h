@@ -36,11 +36,11 @@ static inline void norma_store_statistics(const norma_plan *plan, const norma_ar
 {
     const norma_normalizer *normalizer = &plan->problem.normalizer;
     if (args->mean) {
-        norma_dtype_set(plan->problem.dtype, args->mean, index, whole->mean);
+        norma_dtype_set(plan->problem.statistic_dtype, args->mean, index, whole->mean);
     }
     if (args->rstd) {
         const double factor = norma_normalizer_affine(normalizer, whole).factor;
-        norma_dtype_set(plan->problem.dtype, args->rstd, index, norma_normalizer_saved(normalizer, whole, factor));
+        norma_dtype_set(plan->problem.statistic_dtype, args->rstd, index, norma_normalizer_saved(normalizer, whole, factor));
     }
 }
 
@@ -56,15 +56,42 @@ static inline bool norma_channels_along(const norma_plan *plan)
     return plan->problem.channels && plan->problem.per_channel == 1 && plan->problem.length > 1;
 }
 
-/* The element `index` of a tensor; NULL stays NULL. */
-static inline const void *norma_at(const norma_plan *plan, const void *tensor, int64_t index)
+/* Whether scale and shift are lanes where x and y are narrower elements. */
+static inline bool norma_wide(const norma_plan *plan)
 {
-    return tensor ? (const char *)tensor + index * (int64_t)norma_dtype_size(plan->problem.dtype) : NULL;
+    return plan->problem.parameter_dtype != plan->problem.dtype;
 }
 
-static inline void *norma_out_at(const norma_plan *plan, void *tensor, int64_t index)
+/* Element `index` of a tensor of the given type; NULL stays NULL. */
+static inline const void *norma_element(norma_dtype dtype, const void *tensor, int64_t index)
 {
-    return tensor ? (char *)tensor + index * (int64_t)norma_dtype_size(plan->problem.dtype) : NULL;
+    return tensor ? (const char *)tensor + index * (int64_t)norma_dtype_size(dtype) : NULL;
+}
+
+static inline void *norma_out_element(norma_dtype dtype, void *tensor, int64_t index)
+{
+    return tensor ? (char *)tensor + index * (int64_t)norma_dtype_size(dtype) : NULL;
+}
+
+/* Of x, of y, of scale and shift, and of mean and rstd. */
+static inline const void *norma_at(const norma_plan *plan, const void *x, int64_t index)
+{
+    return norma_element(plan->problem.dtype, x, index);
+}
+
+static inline void *norma_out_at(const norma_plan *plan, void *y, int64_t index)
+{
+    return norma_out_element(plan->problem.dtype, y, index);
+}
+
+static inline const void *norma_parameter_at(const norma_plan *plan, const void *parameters, int64_t index)
+{
+    return norma_element(plan->problem.parameter_dtype, parameters, index);
+}
+
+static inline void *norma_statistic_at(const norma_plan *plan, void *statistics, int64_t index)
+{
+    return norma_out_element(plan->problem.statistic_dtype, statistics, index);
 }
 
 #endif

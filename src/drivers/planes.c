@@ -71,7 +71,7 @@ static void reduce_units(void *argument, size_t task)
 /* The affine of a set with a channel's scale and shift. */
 static norma_affine affine_of_channel(const norma_plan *plan, const norma_args *args, norma_affine affine, int64_t channel)
 {
-    const norma_dtype dtype = plan->problem.dtype;
+    const norma_dtype dtype = plan->problem.parameter_dtype;
     return norma_affine_with(affine, args->scale ? norma_dtype_get(dtype, args->scale, channel) : 1,
                              args->shift ? norma_dtype_get(dtype, args->shift, channel) : 0);
 }
@@ -79,7 +79,7 @@ static norma_affine affine_of_channel(const norma_plan *plan, const norma_args *
 static void write_pieces(const norma_plan *plan, const norma_pieces *pieces)
 {
     const norma_rows_kernel *kernel = plan->kernel;
-    const norma_rows_job job = {.normalizer = &plan->problem.normalizer, .blocking = &plan->blocking};
+    const norma_rows_job job = {.wide = norma_wide(plan), .normalizer = &plan->problem.normalizer, .blocking = &plan->blocking};
     kernel->apply(&job, pieces);
 }
 
@@ -103,8 +103,8 @@ static void write_range(const planes_set *set, int64_t run, int64_t first, int64
                                .runs = 1,
                                .affine = &affine};
         if (!affine.own_shift) {
-            pieces.scale = norma_at(plan, args->scale, set->channel + first);
-            pieces.shift = norma_at(plan, args->shift, set->channel + first);
+            pieces.scale = norma_parameter_at(plan, args->scale, set->channel + first);
+            pieces.shift = norma_parameter_at(plan, args->shift, set->channel + first);
         }
         write_pieces(plan, &pieces);
         first = end;

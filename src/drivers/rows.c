@@ -21,10 +21,10 @@ static void normalize_share(void *argument, size_t index)
         const int64_t at = turn * job.length;
         job.x = norma_at(plan, job.x, at);
         job.y = norma_out_at(plan, job.y, at);
-        job.scale = norma_at(plan, job.scale, at);
-        job.shift = norma_at(plan, job.shift, at);
-        job.mean = norma_out_at(plan, job.mean, turn);
-        job.saved = norma_out_at(plan, job.saved, turn);
+        job.scale = norma_parameter_at(plan, job.scale, at);
+        job.shift = norma_parameter_at(plan, job.shift, at);
+        job.mean = norma_statistic_at(plan, job.mean, turn);
+        job.saved = norma_statistic_at(plan, job.saved, turn);
         kernel->normalize(&job, first, last);
     }
 }
@@ -51,6 +51,7 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *args)
                 .y = args->y,
                 .scale = args->scale,
                 .shift = args->shift,
+                .wide = norma_wide(plan),
                 .mean = args->mean,
                 .saved = args->rstd,
                 .length = problem->length,

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "half.h"
+
 #define NORMA_ISA_NAME generic
 #define NORMA_REGISTERS 16
 #define NORMA_STREAMS 0
@@ -23,6 +25,7 @@ static inline void simd_fence(void) {}
 
 typedef float vf32 __attribute__((vector_size(16)));
 typedef int32_t simd_i32 __attribute__((vector_size(16)));
+typedef uint32_t simd_u32 __attribute__((vector_size(16)));
 enum { vf32_width = 4 };
 
 static inline vf32 vf32_set1(float a) { return (vf32){a, a, a, a}; }
@@ -38,6 +41,19 @@ static inline vf32 vf32_choose(simd_i32 mask, vf32 a, vf32 b) { return (vf32)((m
 static inline vf32 vf32_min(vf32 a, vf32 b) { return vf32_choose(a < b, a, b); }
 static inline vf32 vf32_max(vf32 a, vf32 b) { return vf32_choose(a > b, a, b); }
 static inline vf32 vf32_abs(vf32 a) { return (vf32)((simd_i32)a & INT32_MAX); }
+static inline vf32 vf32_div(vf32 a, vf32 b) { return a / b; }
+static inline vf32 vf32_less(vf32 a, vf32 b, vf32 c, vf32 d) { return vf32_choose(a < b, c, d); }
+static inline vf32 vf32_copysign(vf32 a, vf32 b) { return (vf32)(((simd_i32)a & INT32_MAX) | ((simd_i32)b & INT32_MIN)); }
+static inline vf32 vf32_raise(vf32 a, vf32 z) { return (vf32)((simd_u32)a + ((simd_u32)z << 23)); }
+
+/* Half of n first, which is exact. The low bits of n + 1.5 * 2^23 hold n: no conversion of NaN. */
+static inline vf32 vf32_ldexp(vf32 a, vf32 n)
+{
+    const simd_i32 whole = (simd_i32)(n + 12582912) - (simd_i32)vf32_set1(12582912), half = whole >> 1;
+    const simd_u32 first = (simd_u32)(half + 127) << 23, second = (simd_u32)(whole - half + 127) << 23;
+    return a * (vf32)first * (vf32)second;
+}
+
 static inline vf32 vf32_lane0(vf32 a) { return vf32_set1(a[0]); }
 static inline float vf32_get0(vf32 a) { return a[0]; }
 
@@ -69,6 +85,64 @@ static inline void vf32_halves(vf32 a, vf32 b, int lanes, vf32 *low, vf32 *high)
     }
 }
 
+/* bf16 and f16 in memory, a lane at a time; out of line, for it would stand in every loop. */
+
+#define SIMD_APART static __attribute__((noinline, unused))
+
+SIMD_APART vf32 vbf16_load_part(const uint16_t *p, int count)
+{
+    vf32 a = vf32_zero();
+    for (int i = 0; i < count; i++) {
+        a[i] = norma_bf16_to_f32(p[i]);
+    }
+    return a;
+}
+
+SIMD_APART void vbf16_store_part(uint16_t *p, vf32 a, int count)
+{
+    for (int i = 0; i < count; i++) {
+        p[i] = norma_bf16_from_f32(a[i]);
+    }
+}
+
+SIMD_APART vf32 vf16_load_part(const uint16_t *p, int count)
+{
+    vf32 a = vf32_zero();
+    for (int i = 0; i < count; i++) {
+        a[i] = norma_f16_to_f32(p[i]);
+    }
+    return a;
+}
+
+SIMD_APART void vf16_store_part(uint16_t *p, vf32 a, int count)
+{
+    for (int i = 0; i < count; i++) {
+        p[i] = norma_f16_from_f32(a[i]);
+    }
+}
+
+SIMD_APART vf32 vbf16_round(vf32 a)
+{
+    uint16_t halves[vf32_width];
+    vbf16_store_part(halves, a, vf32_width);
+    return vbf16_load_part(halves, vf32_width);
+}
+
+static inline vf32 vbf16_load(const uint16_t *p) { return vbf16_load_part(p, vf32_width); }
+static inline void vbf16_store(uint16_t *p, vf32 a) { vbf16_store_part(p, a, vf32_width); }
+static inline void vbf16_stream(uint16_t *p, vf32 a) { vbf16_store(p, a); }
+
+SIMD_APART vf32 vf16_round(vf32 a)
+{
+    uint16_t halves[vf32_width];
+    vf16_store_part(halves, a, vf32_width);
+    return vf16_load_part(halves, vf32_width);
+}
+
+static inline vf32 vf16_load(const uint16_t *p) { return vf16_load_part(p, vf32_width); }
+static inline void vf16_store(uint16_t *p, vf32 a) { vf16_store_part(p, a, vf32_width); }
+static inline void vf16_stream(uint16_t *p, vf32 a) { vf16_store(p, a); }
+
 /* f64 */
 
 typedef double vf64 __attribute__((vector_size(16)));
@@ -88,6 +162,9 @@ static inline vf64 vf64_choose(simd_i64 mask, vf64 a, vf64 b) { return (vf64)((m
 static inline vf64 vf64_min(vf64 a, vf64 b) { return vf64_choose(a < b, a, b); }
 static inline vf64 vf64_max(vf64 a, vf64 b) { return vf64_choose(a > b, a, b); }
 static inline vf64 vf64_abs(vf64 a) { return (vf64)((simd_i64)a & INT64_MAX); }
+static inline vf64 vf64_div(vf64 a, vf64 b) { return a / b; }
+static inline vf64 vf64_less(vf64 a, vf64 b, vf64 c, vf64 d) { return vf64_choose(a < b, c, d); }
+static inline vf64 vf64_copysign(vf64 a, vf64 b) { return (vf64)(((simd_i64)a & INT64_MAX) | ((simd_i64)b & INT64_MIN)); }
 static inline vf64 vf64_lane0(vf64 a) { return vf64_set1(a[0]); }
 static inline double vf64_get0(vf64 a) { return a[0]; }
 

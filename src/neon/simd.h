@@ -7,6 +7,8 @@
 #include <arm_neon.h>
 #include <string.h>
 
+#include "template/part.h"
+
 #define NORMA_ISA_NAME neon
 #define NORMA_REGISTERS 32
 #define NORMA_STREAMS 0
@@ -34,6 +36,24 @@ static inline vf32 vf32_fnma(vf32 a, vf32 b, vf32 c) { return vfmsq_f32(c, a, b)
 static inline vf32 vf32_min(vf32 a, vf32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 static inline vf32 vf32_max(vf32 a, vf32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 static inline vf32 vf32_abs(vf32 a) { return vabsq_f32(a); }
+static inline vf32 vf32_div(vf32 a, vf32 b) { return vdivq_f32(a, b); }
+static inline vf32 vf32_less(vf32 a, vf32 b, vf32 c, vf32 d) { return vbslq_f32(vcltq_f32(a, b), c, d); }
+static inline vf32 vf32_copysign(vf32 a, vf32 b) { return vbslq_f32(vdupq_n_u32(UINT32_C(1) << 31), b, a); }
+
+static inline vf32 vf32_raise(vf32 a, vf32 z)
+{
+    return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(a), vshlq_n_u32(vreinterpretq_u32_f32(z), 23)));
+}
+
+/* Half of n first, which is exact. */
+static inline vf32 vf32_ldexp(vf32 a, vf32 n)
+{
+    const int32x4_t whole = vcvtq_s32_f32(n), half = vshrq_n_s32(whole, 1), bias = vdupq_n_s32(127);
+    const int32x4_t first = vshlq_n_s32(vaddq_s32(half, bias), 23);
+    const int32x4_t second = vshlq_n_s32(vaddq_s32(vsubq_s32(whole, half), bias), 23);
+    return vmulq_f32(vmulq_f32(a, vreinterpretq_f32_s32(first)), vreinterpretq_f32_s32(second));
+}
+
 static inline vf32 vf32_lane0(vf32 a) { return vdupq_laneq_f32(a, 0); }
 static inline float vf32_get0(vf32 a) { return vgetq_lane_f32(a, 0); }
 
@@ -68,6 +88,45 @@ static inline void vf32_halves(vf32 a, vf32 b, int lanes, vf32 *low, vf32 *high)
     }
 }
 
+/* bf16 and f16 in memory. Parts go through general registers, and are kept out of line: they would stand in every loop. */
+
+#define SIMD_RARELY static __attribute__((noinline, unused))
+
+static inline vf32 simd_from_bf16(uint16x4_t a) { return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(a), 16)); }
+
+static inline uint16x4_t simd_to_bf16(vf32 a)
+{
+    const uint32x4_t bits = vreinterpretq_u32_f32(a);
+    const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    const uint32x4_t rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
+    const uint32x4_t quiet = vorrq_u32(bits, vdupq_n_u32(0x400000));
+    return vshrn_n_u32(vbslq_u32(vceqq_f32(a, a), rounded, quiet), 16);
+}
+
+static inline uint16x4_t simd_load16_first(const uint16_t *p, int count) { return vcreate_u16(simd_load_part16(p, count)); }
+
+static inline void simd_store16_first(uint16_t *p, uint16x4_t a, int count)
+{
+    simd_store_part16(p, vget_lane_u64(vreinterpret_u64_u16(a), 0), count);
+}
+
+static inline vf32 vbf16_round(vf32 a) { return simd_from_bf16(simd_to_bf16(a)); }
+static inline vf32 vbf16_load(const uint16_t *p) { return simd_from_bf16(vld1_u16(p)); }
+SIMD_RARELY vf32 vbf16_load_part(const uint16_t *p, int count) { return simd_from_bf16(simd_load16_first(p, count)); }
+static inline void vbf16_store(uint16_t *p, vf32 a) { vst1_u16(p, simd_to_bf16(a)); }
+SIMD_RARELY void vbf16_store_part(uint16_t *p, vf32 a, int count) { simd_store16_first(p, simd_to_bf16(a), count); }
+static inline void vbf16_stream(uint16_t *p, vf32 a) { vbf16_store(p, a); }
+
+static inline vf32 simd_from_f16(uint16x4_t a) { return vcvt_f32_f16(vreinterpret_f16_u16(a)); }
+static inline uint16x4_t simd_to_f16(vf32 a) { return vreinterpret_u16_f16(vcvt_f16_f32(a)); }
+
+static inline vf32 vf16_round(vf32 a) { return simd_from_f16(simd_to_f16(a)); }
+static inline vf32 vf16_load(const uint16_t *p) { return simd_from_f16(vld1_u16(p)); }
+SIMD_RARELY vf32 vf16_load_part(const uint16_t *p, int count) { return simd_from_f16(simd_load16_first(p, count)); }
+static inline void vf16_store(uint16_t *p, vf32 a) { vst1_u16(p, simd_to_f16(a)); }
+SIMD_RARELY void vf16_store_part(uint16_t *p, vf32 a, int count) { simd_store16_first(p, simd_to_f16(a), count); }
+static inline void vf16_stream(uint16_t *p, vf32 a) { vf16_store(p, a); }
+
 /* f64 */
 
 typedef float64x2_t vf64;
@@ -86,6 +145,9 @@ static inline vf64 vf64_fnma(vf64 a, vf64 b, vf64 c) { return vfmsq_f64(c, a, b)
 static inline vf64 vf64_min(vf64 a, vf64 b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
 static inline vf64 vf64_max(vf64 a, vf64 b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
 static inline vf64 vf64_abs(vf64 a) { return vabsq_f64(a); }
+static inline vf64 vf64_div(vf64 a, vf64 b) { return vdivq_f64(a, b); }
+static inline vf64 vf64_less(vf64 a, vf64 b, vf64 c, vf64 d) { return vbslq_f64(vcltq_f64(a, b), c, d); }
+static inline vf64 vf64_copysign(vf64 a, vf64 b) { return vbslq_f64(vdupq_n_u64(UINT64_C(1) << 63), b, a); }
 static inline vf64 vf64_lane0(vf64 a) { return vdupq_laneq_f64(a, 0); }
 static inline double vf64_get0(vf64 a) { return vgetq_lane_f64(a, 0); }
 

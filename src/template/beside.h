@@ -19,7 +19,7 @@ typedef struct group_writer {
     int count;
     int64_t length;
     int64_t strip;
-    const real *fetch; /* what reduction reads some way on: prefetched at the pace of writing */
+    const element *fetch; /* what reduction reads some way on: prefetched at the pace of writing */
     /* the cursor: elements [at, end) of row `row`'s part of the strip that begins at `begin` */
     int row;
     int64_t begin;
@@ -87,7 +87,7 @@ NOINLINE bool group_writer_next(write_step step, group_writer *w)
 INLINE void group_advance(write_step step, group_writer *w)
 {
     UNROLL
-    for (int k = 0; k < ADVANCE; k += NORMA_PARTS) {
+    for (int k = 0; k < ADVANCE; k += NORMA_LINE_VECTORS) {
         simd_prefetch(w->fetch + k * NORMA_WIDTH);
     }
     w->fetch += ADVANCE * NORMA_WIDTH;

@@ -16,18 +16,17 @@ enum {
 /* How rows are written, chosen by constants. */
 typedef struct fiber_step {
     norma_statistic statistic;
-    bool has_scale;
-    bool has_shift;
+    bool affine; /* a scale and a shift for each row */
     bool stream;
     bool fetch; /* prefetch x some way ahead */
 } fiber_step;
 
 /* Rows at work, a constant stride apart. */
 typedef struct fiber_rows {
-    const real *x;
-    real *y;
-    const real *scale; /* one per row, where the step has it, as has shift */
-    const real *shift;
+    const element *x;
+    element *y;
+    parameters scale; /* one per row */
+    parameters shift;
     int64_t x_stride;
     int64_t y_stride;
     int64_t count;
@@ -37,10 +36,7 @@ typedef struct fiber_rows {
 INLINE vec write_one(fiber_step step, const fiber_rows *rows, int64_t k, vec x, vec center, vec factor, vec low)
 {
     const vec out = step.statistic == NORMA_MOMENTS ? V(fma)(V(sub)(x, center), factor, low) : V(mul)(x, factor);
-    if (step.has_scale && step.has_shift) {
-        return V(fma)(out, V(set1)(rows->scale[k]), V(set1)(rows->shift[k]));
-    }
-    return step.has_scale ? V(mul)(out, V(set1)(rows->scale[k])) : step.has_shift ? V(add)(out, V(set1)(rows->shift[k])) : out;
+    return step.affine ? V(fma)(out, V(set1)(parameter_at(&rows->scale, k)), V(set1)(parameter_at(&rows->shift, k))) : out;
 }
 
 /* `vectors` (a constant) of columns from column `at` of the strip, of the last only `lanes` lanes. */
@@ -53,24 +49,24 @@ INLINE void write_vectors(fiber_step step, const strip *s, const fiber_rows *row
         factor[v] = V(load)(s->b + at + v * NORMA_WIDTH);
         low[v] = V(load)(s->c + at + v * NORMA_WIDTH);
     }
-    const real *x = rows->x + at;
-    real *y = rows->y + at;
+    const element *x = rows->x + at;
+    element *y = rows->y + at;
     NO_UNROLL
     for (int64_t k = 0; k < rows->count; k++) {
-        const real *next = x + rows->ahead;
+        const element *next = x + rows->ahead;
         OPAQUE(next);
         UNROLL
         for (int v = 0; v < vectors; v++) {
-            if (step.fetch && lanes == NORMA_WIDTH && v % NORMA_PARTS == 0) {
+            if (step.fetch && lanes == NORMA_WIDTH && v % NORMA_LINE_VECTORS == 0) {
                 simd_prefetch(next + v * NORMA_WIDTH);
             }
             const vec out = write_one(step, rows, k, load_lanes(x + v * NORMA_WIDTH, lanes), center[v], factor[v], low[v]);
             if (lanes < NORMA_WIDTH) {
-                V(store_part)(y + v * NORMA_WIDTH, out, lanes);
+                M(store_part)(y + v * NORMA_WIDTH, out, lanes);
             } else if (step.stream) {
-                V(stream)(y + v * NORMA_WIDTH, out);
+                M(stream)(y + v * NORMA_WIDTH, out);
             } else {
-                V(store)(y + v * NORMA_WIDTH, out);
+                M(store)(y + v * NORMA_WIDTH, out);
             }
         }
         x += rows->x_stride;
@@ -85,14 +81,16 @@ INLINE void write_rows(fiber_step step, const strip *s, int64_t columns, int64_t
     const norma_axis *inner = &job->axes[job->axes_count - 1];
     int64_t in_x, in_y;
     row_offset(job, row, &in_x, &in_y);
-    const fiber_rows rows = {.x = (const real *)job->x + in_x + s->first,
-                             .y = (real *)job->y + in_y + s->first,
-                             .scale = step.has_scale ? (const real *)job->scale + row : NULL,
-                             .shift = step.has_shift ? (const real *)job->shift + row : NULL,
-                             .x_stride = inner->x_stride,
-                             .y_stride = inner->y_stride,
-                             .count = count,
-                             .ahead = s->backwards ? -job->blocking->ahead : job->blocking->ahead};
+    fiber_rows rows = {.x = (const element *)job->x + in_x + s->first,
+                       .y = (element *)job->y + in_y + s->first,
+                       .x_stride = inner->x_stride,
+                       .y_stride = inner->y_stride,
+                       .count = count,
+                       .ahead = s->backwards ? -job->blocking->ahead : job->blocking->ahead};
+    if (step.affine) {
+        rows.scale = parameters_from(parameters_of(job->scale, job->wide, ones), row);
+        rows.shift = parameters_from(parameters_of(job->shift, job->wide, negative_zeros), row);
+    }
     int64_t at = 0;
     for (; at + WRITE_VECTORS * NORMA_WIDTH <= columns; at += WRITE_VECTORS * NORMA_WIDTH) {
         write_vectors(step, s, &rows, at, WRITE_VECTORS, NORMA_WIDTH);
@@ -135,7 +133,7 @@ INLINE void write_strip(fiber_step step, const strip *s)
 /* Streaming stores want every row of y aligned to the vector at the strip's first column. */
 INLINE bool can_stream(const norma_fibers_job *job, int64_t first)
 {
-    bool aligned = (uintptr_t)((const real *)job->y + first) % sizeof(vec) == 0;
+    bool aligned = (uintptr_t)((const element *)job->y + first) % (NORMA_WIDTH * sizeof(element)) == 0;
     for (int k = 0; k < job->axes_count; k++) {
         aligned = aligned && job->axes[k].y_stride % NORMA_WIDTH == 0;
     }
@@ -165,7 +163,9 @@ INLINE real write_element(const strip *s, int64_t i, real x)
     const int64_t channel = (job->column + s->first + i) / job->per_channel;
     const norma_partial partial = partial_of_column(s, i);
     const double factor = norma_normalizer_affine(job->normalizer, &partial).factor;
-    const double scale = parameter(job->scale, channel, 1), shift = parameter(job->shift, channel, 0);
+    const parameters scales = parameters_of(job->scale, job->wide, ones),
+                     shifts = parameters_of(job->shift, job->wide, negative_zeros);
+    const double scale = (double)parameter_at(&scales, channel), shift = (double)parameter_at(&shifts, channel);
     if (real_product_fits(factor, scale)) {
         return V(get0)(V(fma)(V(sub)(V(set1)(x), V(set1)(s->a[i])), V(set1)(s->b[i]), V(set1)(s->c[i])));
     }
@@ -179,35 +179,36 @@ NOINLINE void write_wide(const strip *s)
     for (int64_t row = job->first_row; row < job->rows + (job->rest > 0); row++) {
         int64_t in_x, in_y;
         row_offset(job, row, &in_x, &in_y);
-        const real *x = (const real *)job->x + in_x + s->first;
-        real *y = (real *)job->y + in_y + s->first;
+        const element *x = (const element *)job->x + in_x + s->first;
+        element *y = (element *)job->y + in_y + s->first;
         for (int64_t i = 0; i < (row < job->rows ? s->columns : job->rest); i++) {
-            y[i] = write_element(s, i % s->own, x[i]);
+            set_element(y, i, write_element(s, i % s->own, element_at(x, i)));
         }
     }
 }
 
 /* A strip whose statistics are known. Of the ops with fibers only channel norm has scale and shift along the rows. */
-INLINE void write_columns(norma_statistic statistic, const strip *s)
+INLINE void write_strip_of(norma_statistic statistic, const strip *s)
 {
     const norma_fibers_job *job = s->job;
-    const bool along_rows = statistic == NORMA_MOMENTS && !job->channels;
     fiber_step step = {.statistic = statistic};
     if (RARELY(job->channels && s->wide)) {
         write_wide(s);
-        return;
-    }
-    if (along_rows && job->scale && job->shift) {
-        step.has_scale = step.has_shift = true;
-        write_with(step, s);
-    } else if (along_rows && job->scale) {
-        step.has_scale = true;
-        write_with(step, s);
-    } else if (along_rows && job->shift) {
-        step.has_shift = true;
+    } else if (statistic == NORMA_MOMENTS && !job->channels && (job->scale || job->shift)) {
+        step.affine = true;
         write_with(step, s);
     } else {
         write_with(step, s);
+    }
+}
+
+/* One copy serves all who write. */
+NOINLINE void write_columns(norma_statistic statistic, const strip *s)
+{
+    if (statistic == NORMA_MOMENTS) {
+        write_strip_of(NORMA_MOMENTS, s);
+    } else { /* only moments have more than a factor */
+        write_strip_of(NORMA_SQUARES, s);
     }
 }
 

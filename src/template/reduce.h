@@ -32,7 +32,7 @@ INLINE vec scaled(vec x, const leaf_scale *scale)
 
 /* The same range of several runs, reduced side by side: `rows` is a constant, 1 or 2. */
 typedef struct runs {
-    const real *x;
+    const element *x;
     int64_t stride;
     int rows;
 } runs;
@@ -83,7 +83,7 @@ INLINE void chunk_of_part(chunk_sums *c, const moments *m, runs x, int64_t first
         for (int k = 0; k < CHAINS; k++) {
             UNROLL
             for (int r = 0; r < x.rows; r++) {
-                chunk_add(&c[r], k, scaled(V(load)(x.x + r * x.stride + (i + k) * NORMA_LANES), scale), m[r].high);
+                chunk_add(&c[r], k, scaled(M(load)(x.x + r * x.stride + (i + k) * NORMA_LANES), scale), m[r].high);
             }
         }
         beside_advance(also, i);
@@ -93,7 +93,7 @@ INLINE void chunk_of_part(chunk_sums *c, const moments *m, runs x, int64_t first
         if (i + k < last) {
             UNROLL
             for (int r = 0; r < x.rows; r++) {
-                chunk_add(&c[r], k, scaled(V(load)(x.x + r * x.stride + (i + k) * NORMA_LANES), scale), m[r].high);
+                chunk_add(&c[r], k, scaled(M(load)(x.x + r * x.stride + (i + k) * NORMA_LANES), scale), m[r].high);
             }
         }
     }
@@ -104,23 +104,23 @@ INLINE void moments_add_rest(moments *m, runs x, int64_t vectors, int rest, cons
 {
     UNROLL
     for (int r = 0; r < x.rows; r++) {
-        const vec last = scaled(V(load_part)(x.x + r * x.stride + vectors * NORMA_LANES, rest), scale);
+        const vec last = scaled(M(load_part)(x.x + r * x.stride + vectors * NORMA_LANES, rest), scale);
         const vec d = V(sub)(last, m[r].high);
         m[r] = moments_first_of(moments_join(m[r], d, V(mul)(d, d), (real)vectors, 1), m[r], rest);
     }
 }
 
 /* What a part's first chunk is summed about: one of its elements. */
-INLINE vec pivot_of_part(const real *x, const leaf_shape *shape, int rest, const leaf_scale *scale)
+INLINE vec pivot_of_part(const element *x, const leaf_shape *shape, int rest, const leaf_scale *scale)
 {
     if (shape->vectors == 0) { /* lanes without an element stay 0, whatever the scale */
-        return V(first_of)(scaled(V(load_part)(x, rest), scale), V(zero)(), rest);
+        return V(first_of)(scaled(M(load_part)(x, rest), scale), V(zero)(), rest);
     }
     if (shape->vectors < 3) {
-        return scaled(V(load)(x), scale);
+        return scaled(M(load)(x), scale);
     }
-    return median(scaled(V(load)(x), scale), scaled(V(load)(x + NORMA_LANES), scale),
-                  scaled(V(load)(x + 2 * NORMA_LANES), scale));
+    return median(scaled(M(load)(x), scale), scaled(M(load)(x + NORMA_LANES), scale),
+                  scaled(M(load)(x + 2 * NORMA_LANES), scale));
 }
 
 /* All of a leaf that falls to one part, `rest` of its lanes having one element more. */
@@ -264,7 +264,7 @@ INLINE void powers_lanes(norma_statistic statistic, lane_sums *s, runs x, const 
     NO_UNROLL
     for (int p = 0; p < NORMA_PARTS; p++) {
         const int rest = lanes_in_part(shape->rest, p);
-        const real *part = x.x + (vectors || rest ? p * NORMA_WIDTH : 0);
+        const element *part = x.x + (vectors || rest ? p * NORMA_WIDTH : 0);
         const beside now = beside_part(also, p, vectors);
         vec sum[LOCKSTEP_MAX][CHAINS];
         UNROLL
@@ -280,7 +280,7 @@ INLINE void powers_lanes(norma_statistic statistic, lane_sums *s, runs x, const 
             for (int k = 0; k < CHAINS; k++) {
                 UNROLL
                 for (int r = 0; r < x.rows; r++) {
-                    const vec v = scaled(V(load)(part + r * x.stride + (i + k) * NORMA_LANES), scale);
+                    const vec v = scaled(M(load)(part + r * x.stride + (i + k) * NORMA_LANES), scale);
                     sum[r][k] = power(statistic, v, sum[r][k]);
                 }
             }
@@ -291,8 +291,8 @@ INLINE void powers_lanes(norma_statistic statistic, lane_sums *s, runs x, const 
             if (i + k < vectors || (i + k == vectors && rest)) {
                 UNROLL
                 for (int r = 0; r < x.rows; r++) {
-                    const real *at = part + r * x.stride + (i + k) * NORMA_LANES;
-                    const vec v = scaled(i + k < vectors ? V(load)(at) : V(load_part)(at, rest), scale);
+                    const element *at = part + r * x.stride + (i + k) * NORMA_LANES;
+                    const vec v = scaled(i + k < vectors ? M(load)(at) : M(load_part)(at, rest), scale);
                     sum[r][k] = power(statistic, v, sum[r][k]);
                 }
             }
@@ -315,14 +315,14 @@ INLINE void reduce_lanes(norma_statistic statistic, lane_sums *s, runs x, const 
     }
 }
 
-#if NORMA_DTYPE_IS == NORMA_IS_f32
+#if NORMA_DTYPE_IS != NORMA_IS_f64
 
 /* Squares of f32 overflow from 1e19 and lose digits below 1e-15. Such a leaf, or one with infinities or NaN, or all equal,
  * shows by its m2 and is reduced again in a scale where they do neither. (f64 reaches to 1e154: no model does.) */
-NOINLINE norma_partial rescue(norma_statistic statistic, const real *x, const leaf_shape *shape, bool large)
+NOINLINE norma_partial rescue(norma_statistic statistic, const element *x, const leaf_shape *shape, bool large)
 {
     const bool centered = statistic == NORMA_MOMENTS && !large;
-    const leaf_scale scale = {large ? 0x1p-96f : 1, centered ? x[0] : 0, large ? 1 : 0x1p96f};
+    const leaf_scale scale = {large ? 0x1p-96f : 1, centered ? element_at(x, 0) : 0, large ? 1 : 0x1p96f};
     const double inverse = large ? 0x1p96 : 0x1p-96;
     const runs run = {x, 0, 1};
     lane_sums lanes = {0};
@@ -334,7 +334,7 @@ NOINLINE norma_partial rescue(norma_statistic statistic, const real *x, const le
     return partial;
 }
 
-INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const real *x, const leaf_shape *shape)
+INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const element *x, const leaf_shape *shape)
 {
     if (RARELY(!(partial.m2 >= 1e-30 && partial.m2 <= (double)FLT_MAX))) {
         return rescue(statistic, x, shape, !(partial.m2 < 1e-30));
@@ -344,7 +344,7 @@ INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, 
 
 #else
 
-INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const real *x, const leaf_shape *shape)
+INLINE norma_partial in_range(norma_statistic statistic, norma_partial partial, const element *x, const leaf_shape *shape)
 {
     (void)statistic, (void)x, (void)shape;
     return partial;
@@ -391,7 +391,7 @@ INLINE void reduce_short_runs(norma_statistic statistic, runs x, int64_t count, 
 }
 
 /* Leaves in order; `count` elements that begin at a leaf boundary of their run. */
-INLINE norma_partial reduce_leaves(norma_statistic statistic, const real *x, int64_t count, beside also)
+INLINE norma_partial reduce_leaves(norma_statistic statistic, const element *x, int64_t count, beside also)
 {
     norma_partial partial = {0, 0, 0};
     for (int64_t done = 0; done < count; done += NORMA_RUN_LEAF) {

@@ -28,8 +28,10 @@ NOINLINE void finish_row(const norma_rows_job *job, int64_t row, const norma_par
     store_statistic(job->mean, row * job->set_stride, partial->mean);
     store_statistic(job->saved, row * job->set_stride, norma_normalizer_saved(job->normalizer, partial, whole.factor));
     if (one_channel) {
-        whole = norma_affine_with(whole, parameter(job->scale, row % job->channels, 1),
-                                  parameter(job->shift, row % job->channels, 0));
+        const parameters scale = parameters_of(job->scale, job->wide, ones),
+                         shift = parameters_of(job->shift, job->wide, negative_zeros);
+        whole = norma_affine_with(whole, (double)parameter_at(&scale, row % job->channels),
+                                  (double)parameter_at(&shift, row % job->channels));
     }
     *affine = row_affine_of(&whole);
 }
@@ -47,7 +49,7 @@ typedef struct row_pair {
 
 INLINE runs runs_from(const norma_rows_job *job, int64_t row, int count)
 {
-    const runs x = {(const real *)job->x + row * job->x_stride, job->x_stride, count};
+    const runs x = {(const element *)job->x + row * job->x_stride, job->x_stride, count};
     return x;
 }
 
@@ -89,15 +91,21 @@ INLINE void finish_pair(const norma_rows_job *job, int64_t row, row_pair *pair)
     finish_row(job, row + 1, &pair->partial[1], &pair->affine[1]);
 }
 
+/* What stands for a scale that is absent. */
+INLINE const real *absent_scale(write_step step)
+{
+    return step.one_plus_scale ? negative_zeros : ones;
+}
+
 INLINE out_rows rows_from(write_step step, const norma_rows_job *job, int64_t row)
 {
     out_rows out; /* field by field: clearing those that most steps do not have costs as much as setting the others */
-    out.x = (const real *)job->x + row * job->x_stride;
-    out.y = (real *)job->y + row * job->y_stride;
+    out.x = (const element *)job->x + row * job->x_stride;
+    out.y = (element *)job->y + row * job->y_stride;
     out.x_stride = job->x_stride;
     out.y_stride = job->y_stride;
-    out.scale = job->scale;
-    out.shift = job->shift;
+    out.scale = parameters_of(job->scale, job->wide, absent_scale(step));
+    out.shift = parameters_of(job->shift, job->wide, negative_zeros);
     out.ahead = job->blocking->ahead;
     if (step.channels) {
         out.channels = job->channels;
@@ -301,18 +309,15 @@ INLINE void normalize_grouped(write_step step, const norma_rows_job *job, int64_
     simd_fence();
 }
 
-/* One line per step: the statistic, whether there is a scale, one to add 1 to, a shift, along the row; or a shift of the row's
- * own, or of its channels'. */
+/* One line per step: the statistic; whether there is a scale along the row, one to add 1 to, one after rounding; or a shift of
+ * the row's own, or of its channels'. */
 #define ROW_STEPS(X)                                                                                                           \
-    X(centered, NORMA_MOMENTS, false, false, false, false, false)                                                              \
-    X(centered_scale, NORMA_MOMENTS, true, false, false, false, false)                                                         \
-    X(centered_shift, NORMA_MOMENTS, false, false, true, false, false)                                                         \
-    X(centered_scale_shift, NORMA_MOMENTS, true, false, true, false, false)                                                    \
+    X(centered, NORMA_MOMENTS, true, false, false, false, false)                                                               \
     X(centered_own_shift, NORMA_MOMENTS, false, false, false, true, false)                                                     \
     X(centered_channels, NORMA_MOMENTS, false, false, false, true, true)                                                       \
-    X(root, NORMA_SQUARES, false, false, false, false, false)                                                                  \
-    X(root_scale, NORMA_SQUARES, true, false, false, false, false)                                                             \
+    X(root, NORMA_SQUARES, true, false, false, false, false)                                                                   \
     X(root_one_plus_scale, NORMA_SQUARES, true, true, false, false, false)                                                     \
+    X(root_rounded, NORMA_SQUARES, true, false, true, false, false)                                                            \
     X(sum, NORMA_MAGNITUDES, false, false, false, false, false)
 
 /* What a step is compiled into. */
@@ -327,8 +332,8 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
                     .y = pieces->y,
                     .x_stride = pieces->x_stride,
                     .y_stride = pieces->y_stride,
-                    .scale = pieces->scale,
-                    .shift = pieces->shift,
+                    .scale = parameters_of(pieces->scale, job->wide, absent_scale(step)),
+                    .shift = parameters_of(pieces->shift, job->wide, negative_zeros),
                     .ahead = job->blocking->ahead};
     row_affine row = row_affine_of(pieces->affine);
     NO_UNROLL
@@ -342,26 +347,26 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
     }
 }
 
-#define DEFINE_WRITERS(name, statistic_, scale_, one_plus_, shift_, own_, channels_)                                           \
+#define DEFINE_WRITERS(name, statistic_, affine_, one_plus_, round_, own_, channels_)                                          \
     NOINLINE void normalize_##name##_grouped(const norma_rows_job *job, int64_t first, int64_t last)                           \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, channels_, true, false, 1};                      \
+        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, true, false, 1};                     \
         normalize_grouped(step, job, first, last);                                                                             \
     }                                                                                                                          \
     NOINLINE void normalize_##name##_abreast(const norma_rows_job *job, int64_t first, int64_t last)                           \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, channels_, false, true, 1};                      \
+        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, false, true, 1};                     \
         normalize_abreast(step, job, first, last);                                                                             \
     }                                                                                                                          \
     NOINLINE void normalize_##name##_stream(const norma_rows_job *job, int64_t first, int64_t last)                            \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, channels_, true, true, 1};                       \
+        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, true, true, 1};                      \
         normalize_in_turn(step, job, first, last);                                                                             \
         simd_fence();                                                                                                          \
     }                                                                                                                          \
     NOINLINE void normalize_##name##_cached(const norma_rows_job *job, int64_t first, int64_t last)                            \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, channels_, false, true, 1};                      \
+        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, false, true, 1};                     \
         normalize_in_turn(step, job, first, last);                                                                             \
     }                                                                                                                          \
     static void normalize_##name(const norma_rows_job *job, int64_t first, int64_t last)                                       \
@@ -375,8 +380,8 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
     }                                                                                                                          \
     static void apply_##name(const norma_rows_job *job, const norma_pieces *pieces)                                            \
     {                                                                                                                          \
-        const write_step step = {statistic_, scale_, shift_, one_plus_, own_, channels_, false, false, 1};                     \
-        const write_step far_step = {statistic_, scale_, shift_, one_plus_, own_, channels_, true, true, 1};                   \
+        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, false, false, 1};                    \
+        const write_step far_step = {statistic_, affine_, one_plus_, round_, own_, channels_, true, true, 1};                  \
         if (NORMA_STREAMS && job->blocking->stream) {                                                                          \
             apply_pieces(far_step, job, pieces);                                                                               \
         } else {                                                                                                               \
@@ -387,30 +392,28 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
 
 ROW_STEPS(DEFINE_WRITERS)
 
-INLINE const row_writers *row_writers_of(norma_statistic statistic, const norma_rows_job *job, bool scale, bool shift, bool own)
+INLINE const row_writers *row_writers_of(norma_statistic statistic, const norma_rows_job *job, bool own)
 {
+    const norma_normalizer *normalizer = job->normalizer;
     if (statistic == NORMA_MOMENTS && own) {
         return job->channels && job->per_channel < job->length ? &centered_channels_writers : &centered_own_shift_writers;
     }
-    if (statistic == NORMA_MOMENTS) {
-        return scale   ? shift ? &centered_scale_shift_writers : &centered_scale_writers
-               : shift ? &centered_shift_writers
-                       : &centered_writers;
-    }
     if (statistic == NORMA_SQUARES) {
-        return scale ? job->normalizer->one_plus_scale ? &root_one_plus_scale_writers : &root_scale_writers : &root_writers;
+        return normalizer->one_plus_scale                       ? &root_one_plus_scale_writers
+               : NORMA_NARROW && normalizer->round_before_scale ? &root_rounded_writers
+                                                                : &root_writers;
     }
-    return &sum_writers;
+    return statistic == NORMA_MOMENTS ? &centered_writers : &sum_writers;
 }
 
 INLINE void rows_normalize(norma_statistic statistic, const norma_rows_job *job, int64_t first, int64_t last)
 {
-    row_writers_of(statistic, job, job->scale, job->shift, job->channels)->normalize(job, first, last);
+    row_writers_of(statistic, job, job->channels)->normalize(job, first, last);
 }
 
 INLINE void rows_apply(norma_statistic statistic, const norma_rows_job *job, const norma_pieces *pieces)
 {
-    row_writers_of(statistic, job, pieces->scale, pieces->shift, pieces->affine->own_shift)->apply(job, pieces);
+    row_writers_of(statistic, job, pieces->affine->own_shift)->apply(job, pieces);
 }
 
 INLINE norma_partial rows_reduce(norma_statistic statistic, const void *x, int64_t count)

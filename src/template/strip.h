@@ -45,12 +45,6 @@ INLINE void row_offset(const norma_fibers_job *job, int64_t row, int64_t *x, int
     }
 }
 
-/* Loads `lanes` lanes; a constant NORMA_WIDTH where the vector is whole. */
-INLINE vec load_lanes(const real *p, int lanes)
-{
-    return lanes == NORMA_WIDTH ? V(load)(p) : V(load_part)(p, lanes);
-}
-
 INLINE void chunk_row(norma_statistic statistic, chunk_sums *c, int chain, vec x, vec high)
 {
     if (statistic == NORMA_MOMENTS) {
@@ -63,14 +57,14 @@ INLINE void chunk_row(norma_statistic statistic, chunk_sums *c, int chain, vec x
 }
 
 /* One of each column's own elements, which no single outlier decides. */
-INLINE vec pivot_of_rows(const real *const *x, int rows, int64_t at, int lanes)
+INLINE vec pivot_of_rows(const element *const *x, int rows, int64_t at, int lanes)
 {
     const vec a = load_lanes(x[0] + at, lanes);
     return rows < 3 ? a : median(a, load_lanes(x[1] + at, lanes), load_lanes(x[2] + at, lanes));
 }
 
 /* One vector of columns, `rows` rows of them (a constant where the chunk is whole), at column `at` of the strip. */
-INLINE void reduce_vector(strip *s, const real *const *x, int rows, int64_t at, int lanes, int64_t before)
+INLINE void reduce_vector(strip *s, const element *const *x, int rows, int64_t at, int lanes, int64_t before)
 {
     chunk_sums c = chunk_begin();
     moments m;
@@ -82,7 +76,7 @@ INLINE void reduce_vector(strip *s, const real *const *x, int rows, int64_t at, 
     int k = 0;
     const int64_t ahead = s->job->blocking->ahead;
     for (; k + CHAINS <= rows; k += CHAINS) {
-        if (ahead && at % NORMA_LANES == 0) {
+        if (ahead && at % (NORMA_LINE_VECTORS * NORMA_WIDTH) == 0) {
             UNROLL
             for (int j = 0; j < CHAINS; j++) {
                 simd_prefetch(x[k + j] + at + ahead);
@@ -109,7 +103,7 @@ INLINE void reduce_vector(strip *s, const real *const *x, int rows, int64_t at, 
     V(store)(s->c + at, m.m2);
 }
 
-INLINE void reduce_chunk(strip *s, int64_t columns, const real *const *x, int rows, int64_t before)
+INLINE void reduce_chunk(strip *s, int64_t columns, const element *const *x, int rows, int64_t before)
 {
     int64_t at = 0;
     for (; at + NORMA_WIDTH <= columns; at += NORMA_WIDTH) {
@@ -125,11 +119,11 @@ INLINE void reduce_leaf(strip *s, int64_t columns, int64_t first, int64_t last)
 {
     for (int64_t row = first; row < last; row += ROWS) {
         const int rows = last - row < ROWS ? (int)(last - row) : ROWS;
-        const real *x[ROWS];
+        const element *x[ROWS];
         for (int k = 0; k < rows; k++) {
             int64_t in_x, in_y;
             row_offset(s->job, row + k, &in_x, &in_y);
-            x[k] = (const real *)s->job->x + in_x + s->first;
+            x[k] = (const element *)s->job->x + in_x + s->first;
         }
         if (rows == ROWS) {
             reduce_chunk(s, columns, x, ROWS, row - first);
@@ -161,7 +155,7 @@ INLINE void merge_leaf(strip *s, int64_t columns, int64_t before, int64_t count)
     }
 }
 
-#if NORMA_DTYPE_IS == NORMA_IS_f32
+#if NORMA_DTYPE_IS != NORMA_IS_f64
 
 INLINE bool out_of_range(double m2)
 {
@@ -175,29 +169,30 @@ NOINLINE void rescue_strip(strip *s, int64_t first, int64_t last, int64_t rest)
     const norma_fibers_job *job = s->job;
     const bool centered = s->statistic == NORMA_MOMENTS;
     double sum[NORMA_STRIP_MAX] = {0}, m2[NORMA_STRIP_MAX] = {0};
-    const real *origin = NULL;
+    const element *origin = NULL;
     for (int64_t row = first; row < last + (rest > 0); row++) {
         int64_t in_x, in_y;
         row_offset(job, row, &in_x, &in_y);
-        const real *x = (const real *)job->x + in_x + s->first;
+        const element *x = (const element *)job->x + in_x + s->first;
         origin = row == first ? x : origin;
         for (int64_t i = 0; i < (row < last ? s->columns : rest); i++) {
-            sum[i] += (double)x[i] - (double)origin[i];
+            sum[i] += (double)element_at(x, i) - (double)element_at(origin, i);
         }
     }
     for (int64_t row = first; row < last + (rest > 0); row++) {
         int64_t in_x, in_y;
         row_offset(job, row, &in_x, &in_y);
-        const real *x = (const real *)job->x + in_x + s->first;
+        const element *x = (const element *)job->x + in_x + s->first;
         for (int64_t i = 0; i < (row < last ? s->columns : rest); i++) {
             const double mean = sum[i] / (double)(last - first + (i < rest));
-            const double d = centered ? (double)x[i] - (double)origin[i] - mean : (double)x[i];
+            const double d =
+                centered ? (double)element_at(x, i) - (double)element_at(origin, i) - mean : (double)element_at(x, i);
             m2[i] += s->statistic == NORMA_MAGNITUDES ? fabs(d) : d * d;
         }
     }
     for (int64_t i = 0; i < s->columns; i++) {
         if (out_of_range(s->m2[i])) {
-            s->origin[i] = centered ? origin[i] : 0;
+            s->origin[i] = centered ? element_at(origin, i) : 0;
             s->mean[i] = centered ? sum[i] / (double)(last - first + (i < rest)) : 0;
             s->m2[i] = m2[i];
         }
@@ -349,26 +344,25 @@ INLINE void finish_plain(strip *s, const double *factor)
     }
 }
 
-/* A scale or shift (or what stands for it) of each of the strip's columns, of which `each` share one. */
-INLINE void parameters_of_strip(const strip *s, const void *tensor, double absent, double *of_column)
+/* A scale or shift of each of the strip's columns. */
+INLINE void parameters_of_strip(const strip *s, parameters tensor, double *of_column)
 {
     const norma_fibers_job *job = s->job;
     const int64_t each = job->per_channel;
     const int64_t first = (job->column + s->first) / each;
-    for (int64_t i = 0; !tensor && i < s->own; i++) {
-        of_column[i] = absent;
+    if (each == 1) {
+        real raw[NORMA_STRIP_MAX];
+        get_parameters(&tensor, first, s->own, raw);
+        for (int64_t i = 0; i < s->own; i++) {
+            of_column[i] = (double)raw[i];
+        }
+        return;
     }
-    if (tensor && each == 1) {
-        for (int64_t i = 0; i < s->own; i++) {
-            of_column[i] = (double)((const real *)tensor)[first + i];
-        }
-    } else if (tensor) {
-        int64_t at = (job->column + s->first) % each, index = first;
-        for (int64_t i = 0; i < s->own; i++) {
-            of_column[i] = (double)((const real *)tensor)[index];
-            at = at + 1 < each ? at + 1 : 0;
-            index += at == 0;
-        }
+    int64_t at = (job->column + s->first) % each, index = first;
+    for (int64_t i = 0; i < s->own; i++) {
+        of_column[i] = (double)parameter_at(&tensor, index);
+        at = at + 1 < each ? at + 1 : 0;
+        index += at == 0;
     }
 }
 
@@ -376,8 +370,8 @@ INLINE void parameters_of_strip(const strip *s, const void *tensor, double absen
 INLINE void finish_own(strip *s, const double *factor)
 {
     double scale[NORMA_STRIP_MAX], shift[NORMA_STRIP_MAX];
-    parameters_of_strip(s, s->job->scale, 1, scale);
-    parameters_of_strip(s, s->job->shift, 0, shift);
+    parameters_of_strip(s, parameters_of(s->job->scale, s->job->wide, ones), scale);
+    parameters_of_strip(s, parameters_of(s->job->shift, s->job->wide, negative_zeros), shift);
     bool fit = true;
     for (int64_t i = 0; i < s->own; i++) {
         const double origin = (double)s->origin[i];

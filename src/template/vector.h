@@ -1,7 +1,8 @@
 /*
  * Binds the vector vocabulary of one ISA folder (its simd.h) to one element type, for the templates beside this file.
  *
- * A stub defines NORMA_DTYPE (f32 or f64), includes its simd.h and then a template. The vocabulary, for vf32 (vf64 alike):
+ * A stub defines NORMA_DTYPE, the type of elements in memory (f32, f64, bf16 or f16), includes its simd.h and then a template.
+ * All arithmetic is in the type of the lanes, f64 for f64 and f32 for the others. The vocabulary, for vf32 (vf64 alike):
  *
  *     vf32, vf32_width          a native vector and its number of lanes
  *     set1 zero load store      store and load need no alignment; stream does, to the vector's size
@@ -10,10 +11,19 @@
  *     add sub mul abs           IEEE, one rounding each
  *     min max(a, b)             a < b ? a : b and a > b ? a : b
  *     fma fnma(a, b, c)         a * b + c and c - a * b, rounded once (twice on generic)
+ *     div                       IEEE
+ *     less(a, b, c, d)          a < b ? c : d
+ *     copysign(a, b)            a's magnitude with b's sign
+ *     ldexp(a, n)               f32 only: a * 2^n, rounded once; n integral, |n| <= 250, |a| in [1/4, 4], 0 or NaN
+ *     raise(a, z)               f32 only: a * 2^n where z = 1.5 * 2^23 + n; a and the result normal, of NaN comes anything
  *     lane0 get0                lane 0 in every lane; lane 0 as a scalar
  *     halves(a, b, lanes, …)    a and b hold runs of `lanes` lanes each, as the last call left them; low and high get the lower
  *                               and the upper half of each run of both
  *     lane_of(i)                the lane of vector i once width vectors have gone through halves() down to one lane each
+ *
+ * For bf16 and f16 in memory there are vbf16_load, load_part, store, store_part, stream and round (vf16_ alike), from and to a
+ * vf32 of as many lanes: loads are exact, the others round to nearest even; denormals are kept, NaN stays NaN (quiet, its sign
+ * and upper bits kept). Streams are aligned to what they write.
  *
  * NORMA_REGISTERS, how many vectors the ISA names; NORMA_STREAMS, whether it writes past the caches; and for both types
  * simd_prefetch, simd_prefetch_once (for what is read once and soon) and simd_fence (after stream).
@@ -38,27 +48,41 @@
 
 #define NORMA_IS_f32 1
 #define NORMA_IS_f64 2
+#define NORMA_IS_bf16 3
+#define NORMA_IS_f16 4
 #define NORMA_DTYPE_IS NORMA_PASTE(NORMA_IS_, NORMA_DTYPE)
 
+/* `real`: a lane. `element`: what lies in memory. */
 #if NORMA_DTYPE_IS == NORMA_IS_f32
+#define NORMA_LANE f32
 typedef float real;
+typedef float element;
 #elif NORMA_DTYPE_IS == NORMA_IS_f64
+#define NORMA_LANE f64
 typedef double real;
+typedef double element;
+#elif NORMA_DTYPE_IS == NORMA_IS_bf16 || NORMA_DTYPE_IS == NORMA_IS_f16
+#define NORMA_LANE f32
+typedef float real;
+typedef uint16_t element;
 #else
-#error "NORMA_DTYPE must be f32 or f64"
+#error "NORMA_DTYPE must be f32, f64, bf16 or f16"
 #endif
 
-/* V(add) is vf32_add or vf64_add. */
+/* V(add) is vf32_add or vf64_add; M(load) reads elements: vbf16_load where V(load) is vf32_load. */
 #define V_(dtype, word) NORMA_PASTE(NORMA_PASTE(v, dtype), NORMA_PASTE(_, word))
-#define V(word) V_(NORMA_DTYPE, word)
-typedef NORMA_PASTE(v, NORMA_DTYPE) vec;
+#define V(word) V_(NORMA_LANE, word)
+#define M(word) V_(NORMA_DTYPE, word)
+typedef NORMA_PASTE(v, NORMA_LANE) vec;
 
 enum {
     NORMA_LANES = 64 / sizeof(real),
     NORMA_WIDTH = V(width),
     NORMA_PARTS = NORMA_LANES / NORMA_WIDTH,
-    LOCKSTEP_MAX = 2,                                  /* rows side by side */
-    LOCKSTEP = NORMA_REGISTERS < 32 ? 1 : LOCKSTEP_MAX /* rows that are reduced so: their sums stay in registers */
+    NORMA_NARROW = sizeof(element) < sizeof(real),
+    NORMA_LINE_VECTORS = 64 / sizeof(element) / NORMA_WIDTH, /* vectors whose elements fill a cache line */
+    LOCKSTEP_MAX = 2,                                        /* rows side by side */
+    LOCKSTEP = NORMA_REGISTERS < 32 ? 1 : LOCKSTEP_MAX       /* rows that are reduced so: their sums stay in registers */
 };
 
 /* norma_rows_moments_f32_avx512 from (rows, moments). */
@@ -75,10 +99,10 @@ enum {
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer))
 #define RARELY(condition) __builtin_expect(!!(condition), 0)
 
-#if NORMA_DTYPE_IS == NORMA_IS_f32
-#define REAL_MAX FLT_MAX
-#else
+#if NORMA_DTYPE_IS == NORMA_IS_f64
 #define REAL_MAX DBL_MAX
+#else
+#define REAL_MAX FLT_MAX
 #endif
 
 /* A factor in the type of x. One beyond its range stays finite: times the 0 of a constant row it must give 0. */
@@ -99,10 +123,92 @@ INLINE bool real_product_fits(double factor, double scale)
     return !(fabs(real_product(factor, scale)) > (double)REAL_MAX);
 }
 
-/* Element `index` of a scale or shift, or what stands for it. */
-INLINE double parameter(const void *tensor, int64_t index, double absent)
+INLINE real element_at(const element *x, int64_t index)
 {
-    return tensor ? (double)((const real *)tensor)[index] : absent;
+    return NORMA_NARROW ? V(get0)(M(load_part)(x + index, 1)) : (real)x[index];
+}
+
+INLINE void set_element(element *y, int64_t index, real value)
+{
+    M(store_part)(y + index, V(set1)(value), 1);
+}
+
+INLINE vec round_to_element(vec a)
+{
+#if NORMA_DTYPE_IS == NORMA_IS_bf16 || NORMA_DTYPE_IS == NORMA_IS_f16
+    return M(round)(a);
+#else
+    return a;
+#endif
+}
+
+/* Loads `lanes` lanes; a constant NORMA_WIDTH where the vector is whole. */
+INLINE vec load_lanes(const element *p, int lanes)
+{
+    return lanes == NORMA_WIDTH ? M(load)(p) : M(load_part)(p, lanes);
+}
+
+/* A scale or shift: elements or, where `wide`, lanes. One that is absent is the block that stands for it, always from its
+ * beginning: so the loops have one form. */
+typedef struct parameters {
+    const void *at;
+    int64_t mask; /* of indices: -1, or 0 for an absent one */
+    bool wide;
+} parameters;
+
+enum { BLOCK = 128 }; /* elements of what stands for an absent tensor: no loop goes further at once */
+
+#define EIGHT(x) x, x, x, x, x, x, x, x
+#define SIXTY_FOUR(x) EIGHT(x), EIGHT(x), EIGHT(x), EIGHT(x), EIGHT(x), EIGHT(x), EIGHT(x), EIGHT(x)
+static const real ones[BLOCK] = {SIXTY_FOUR(1), SIXTY_FOUR(1)};
+static const real negative_zeros[BLOCK] = {SIXTY_FOUR(-(real)0),
+                                           SIXTY_FOUR(-(real)0)}; /* added to anything, changes not a bit */
+
+INLINE parameters parameters_of(const void *tensor, bool wide, const real *absent)
+{
+    const parameters p = {tensor ? tensor : (const void *)absent, tensor ? -1 : 0, wide || !tensor};
+    return p;
+}
+
+INLINE const void *parameter_address(const parameters *p, int64_t index)
+{
+    const int64_t size = NORMA_NARROW && !p->wide ? (int64_t)sizeof(element) : (int64_t)sizeof(real);
+    return (const char *)p->at + index * size;
+}
+
+/* Those from element `index` on. */
+INLINE parameters parameters_from(parameters p, int64_t index)
+{
+    p.at = parameter_address(&p, index & p.mask);
+    return p;
+}
+
+/* `lanes` lanes of vector k (a constant) from element i on. */
+INLINE vec load_parameters(const parameters *p, int64_t i, int k, int lanes)
+{
+    const void *at = parameter_address(p, (i & p->mask) + k * NORMA_WIDTH);
+    if (NORMA_NARROW && !p->wide) {
+        return load_lanes(at, lanes);
+    }
+    return lanes == NORMA_WIDTH ? V(load)(at) : V(load_part)(at, lanes);
+}
+
+INLINE real parameter_at(const parameters *p, int64_t index)
+{
+    const void *at = parameter_address(p, index & p->mask);
+    return NORMA_NARROW && !p->wide ? element_at(at, 0) : *(const real *)at;
+}
+
+/* `count` of them. */
+INLINE void get_parameters(const parameters *p, int64_t index, int64_t count, real *out)
+{
+    int64_t i = 0;
+    for (; i + NORMA_WIDTH <= count; i += NORMA_WIDTH) {
+        V(store)(out + i, load_parameters(p, index + i, 0, NORMA_WIDTH));
+    }
+    if (i < count) {
+        V(store_part)(out + i, load_parameters(p, index + i, 0, (int)(count - i)), (int)(count - i));
+    }
 }
 
 /* How many of the lanes [part * WIDTH, (part + 1) * WIDTH) lie below count. */

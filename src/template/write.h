@@ -9,11 +9,11 @@
 /* What one vector goes through, chosen by constants. Squares and magnitudes have no center. */
 typedef struct write_step {
     norma_statistic statistic;
-    bool has_scale;
-    bool has_shift;
-    bool one_plus_scale;
-    bool own_shift; /* one scale and one shift for the whole row, instead of the three above */
-    bool channels;  /* with own_shift: for each of the row's channels */
+    bool affine;         /* a scale and, where statistics are centered, a shift for each element */
+    bool one_plus_scale; /* with affine */
+    bool round;          /* with affine: to the type of y before the scale */
+    bool own_shift;      /* one scale and one shift for the whole row, instead of the three above */
+    bool channels;       /* with own_shift: for each of the row's channels */
     bool stream;
     bool fetch;   /* prefetch x some way ahead */
     int lockstep; /* rows at a time: a vector of scale and shift, once loaded, serves them all */
@@ -31,14 +31,14 @@ typedef struct row_affine {
     double exact_factor;
 } row_affine;
 
-/* Rows to write; scale and shift (or NULL) start at the same element as x and y, unless rows have channels. */
+/* Rows to write; scale and shift start at the same element as x and y, unless rows have channels. */
 typedef struct out_rows {
-    const real *x;
-    real *y;
+    const element *x;
+    element *y;
     int64_t x_stride;
     int64_t y_stride;
-    const real *scale;
-    const real *shift;
+    parameters scale;
+    parameters shift;
     int64_t ahead;       /* elements: x is prefetched this far ahead */
     int64_t channel;     /* of the first element; this and the next two where the step has channels */
     int64_t channels;    /* after the last comes the first */
@@ -74,7 +74,7 @@ INLINE row_affine row_affine_of(const norma_affine *affine)
 INLINE row_affine row_affine_of_channel(const out_rows *rows, const row_affine *affine, int64_t index)
 {
     const int64_t channel = (rows->channel + index) % rows->channels;
-    return row_affine_with(*affine, parameter(rows->scale, channel, 1), parameter(rows->shift, channel, 0));
+    return row_affine_with(*affine, (double)parameter_at(&rows->scale, channel), (double)parameter_at(&rows->shift, channel));
 }
 
 INLINE vec write_vector(write_step step, const row_vectors *row, vec x, vec scale, vec shift)
@@ -86,42 +86,51 @@ INLINE vec write_vector(write_step step, const row_vectors *row, vec x, vec scal
     if (step.own_shift) {
         return V(fma)(y, row->scale, row->shift);
     }
-    if (step.has_scale && step.has_shift) {
-        return V(fma)(y, scale, shift);
+    if (!step.affine) {
+        return y;
     }
-    return step.has_scale ? V(mul)(y, scale) : step.has_shift ? V(add)(y, shift) : y;
+    return step.statistic == NORMA_MOMENTS ? V(fma)(y, scale, shift) : V(mul)(step.round ? round_to_element(y) : y, scale);
 }
 
-INLINE vec write_scale(write_step step, vec scale)
+INLINE vec load_scale(write_step step, const out_rows *rows, int64_t i, int k, int lanes)
 {
+    if (!step.affine) {
+        return V(zero)();
+    }
+    const vec scale = load_parameters(&rows->scale, i, k, lanes);
     return step.one_plus_scale ? V(add)(scale, V(set1)(1)) : scale;
+}
+
+INLINE vec load_shift(write_step step, const out_rows *rows, int64_t i, int k, int lanes)
+{
+    return step.affine && step.statistic == NORMA_MOMENTS ? load_parameters(&rows->shift, i, k, lanes) : V(zero)();
 }
 
 /* `count` (a constant) whole vectors from element i. */
 INLINE void write_vectors(write_step step, const out_rows *rows, const row_vectors *row, int64_t i, int count)
 {
     UNROLL
-    for (int k = 0; k < count; k++, i += NORMA_WIDTH) {
-        const vec scale = step.has_scale ? write_scale(step, V(load)(rows->scale + i)) : V(zero)();
-        const vec shift = step.has_shift ? V(load)(rows->shift + i) : V(zero)();
+    for (int k = 0; k < count; k++) {
+        const int64_t at = i + k * NORMA_WIDTH;
+        const vec scale = load_scale(step, rows, i, k, NORMA_WIDTH), shift = load_shift(step, rows, i, k, NORMA_WIDTH);
         UNROLL
         for (int r = 0; r < step.lockstep; r++) {
-            const real *x = rows->x + r * rows->x_stride + i;
-            real *y = rows->y + r * rows->y_stride + i;
-            if (step.fetch && k % NORMA_PARTS == 0) {
+            const element *x = rows->x + r * rows->x_stride + at;
+            element *y = rows->y + r * rows->y_stride + at;
+            if (step.fetch && k % NORMA_LINE_VECTORS == 0) {
                 /* At the pace of lockstep through the rows that follow, which a dense tensor has next to each other. */
-                const real *next = rows->x + rows->ahead + step.lockstep * i + r * NORMA_LANES;
+                const element *next = rows->x + rows->ahead + step.lockstep * at + r * NORMA_LINE_VECTORS * NORMA_WIDTH;
                 if (step.stream) {
                     simd_prefetch_once(next);
                 } else {
                     simd_prefetch(next);
                 }
             }
-            const vec v = write_vector(step, &row[r], V(load)(x), scale, shift);
+            const vec v = write_vector(step, &row[r], M(load)(x), scale, shift);
             if (step.stream) {
-                V(stream)(y, v);
+                M(stream)(y, v);
             } else {
-                V(store)(y, v);
+                M(store)(y, v);
             }
         }
     }
@@ -130,12 +139,11 @@ INLINE void write_vectors(write_step step, const out_rows *rows, const row_vecto
 /* `count` elements, at most a vector, from element i. */
 INLINE void write_part(write_step step, const out_rows *rows, const row_vectors *row, int64_t i, int count)
 {
-    const vec scale = step.has_scale ? write_scale(step, V(load_part)(rows->scale + i, count)) : V(zero)();
-    const vec shift = step.has_shift ? V(load_part)(rows->shift + i, count) : V(zero)();
+    const vec scale = load_scale(step, rows, i, 0, count), shift = load_shift(step, rows, i, 0, count);
     UNROLL
     for (int r = 0; r < step.lockstep; r++) {
-        const vec x = V(load_part)(rows->x + r * rows->x_stride + i, count);
-        V(store_part)(rows->y + r * rows->y_stride + i, write_vector(step, &row[r], x, scale, shift), count);
+        const vec x = M(load_part)(rows->x + r * rows->x_stride + i, count);
+        M(store_part)(rows->y + r * rows->y_stride + i, write_vector(step, &row[r], x, scale, shift), count);
     }
 }
 
@@ -149,7 +157,8 @@ INLINE row_vectors row_vectors_of(const row_affine *affine)
 /* Streaming stores want y aligned to the vector: what lies before that is written here. Returns where to go on. */
 INLINE int64_t write_head(write_step step, const out_rows *rows, const row_vectors *row, int64_t i, int64_t end)
 {
-    const int64_t head = step.stream ? (int64_t)(-(uintptr_t)(rows->y + i) % sizeof(vec) / sizeof(real)) : 0;
+    const int64_t head =
+        step.stream ? (int64_t)(-(uintptr_t)(rows->y + i) % (NORMA_WIDTH * sizeof(element)) / sizeof(element)) : 0;
     const int64_t count = head < end - i ? head : end - i;
     if (count) {
         write_part(step, rows, row, i, (int)count);
@@ -198,7 +207,7 @@ INLINE void write_rows(write_step step, const out_rows *rows, const row_affine *
     NO_UNROLL
     for (; i < end; i += each) {
         const row_affine with =
-            row_affine_with(*affine, parameter(rows->scale, channel, 1), parameter(rows->shift, channel, 0));
+            row_affine_with(*affine, (double)parameter_at(&rows->scale, channel), (double)parameter_at(&rows->shift, channel));
         write_plain(step, rows, &with, i, i + each);
         channel = channel + 1 < rows->channels ? channel + 1 : 0;
     }

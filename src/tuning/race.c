@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cpu.h"
-#include "dtype.h"
+#include "operands.h"
 
 double norma_clock(void)
 {
@@ -85,33 +85,43 @@ static void compute(norma_rig *rig)
     norma_run(&rig->plan, &args);
 }
 
+/* What a timed run is given: all inputs that the plan takes, and y. */
+static bool is_lent(const norma_operand *operand)
+{
+    return operand->taken && (!operand->output || operand->needed);
+}
+
 bool norma_rig_create(norma_rig *rig, const norma_plan *plan, double floor_seconds)
 {
     const norma_problem *problem = &plan->problem;
-    const size_t size = norma_dtype_size(problem->dtype);
-    const size_t x = padded((size_t)problem->x_span * size), y = padded((size_t)problem->y_span * size);
-    const size_t parameters = padded((size_t)norma_problem_parameters(problem) * size),
-                 saved = padded(2 * (size_t)problem->sets * size);
-    const size_t all = x + 2 * y + 4 * parameters + 2 * saved;
+    norma_operand operands[NORMA_OPERANDS_MAX];
+    const int count = norma_operands_of(problem, operands);
+    const size_t y = (size_t)norma_operand_bytes(&operands[NORMA_OPERAND_Y]);
+    const size_t saved = 2 * (size_t)problem->sets * norma_dtype_size(problem->statistic_dtype);
+    size_t all = padded(y) + 2 * padded(saved);
+    for (int i = 0; i < count; i++) {
+        all += is_lent(&operands[i]) ? padded((size_t)norma_operand_bytes(&operands[i])) : 0;
+    }
     memset(rig, 0, sizeof *rig);
     rig->memory = norma_rig_fits(plan) ? aligned_alloc(4096, all) : NULL;
     if (!rig->memory) {
         return false;
     }
     char *at = rig->memory;
-    fill(problem->dtype, at, all);
     rig->plan = *plan;
-    rig->args = (norma_args){.struct_size = sizeof rig->args, .x = at, .y = at + x};
-    rig->y_bytes = (size_t)problem->y_span * size;
-    rig->saved_bytes = 2 * (size_t)problem->sets * size;
-    rig->expected = at + x + y;
-    rig->saved = at + x + 2 * y;
-    rig->expected_saved = rig->saved + saved;
-    at = rig->expected_saved + saved;
-    rig->args.scale = problem->takes_scale ? at : NULL;
-    rig->args.shift = problem->takes_shift ? at + parameters : NULL;
-    rig->args.given_mean = problem->given ? at + 2 * parameters : NULL;
-    rig->args.given_variance = problem->given ? at + 3 * parameters : NULL;
+    rig->args = (norma_args){.struct_size = sizeof rig->args};
+    for (int i = 0; i < count; i++) {
+        if (is_lent(&operands[i])) {
+            fill(operands[i].dtype, at, (size_t)norma_operand_bytes(&operands[i]));
+            norma_operand_set(&operands[i], &rig->args, at);
+            at += padded((size_t)norma_operand_bytes(&operands[i]));
+        }
+    }
+    rig->y_bytes = y;
+    rig->saved_bytes = saved;
+    rig->expected = at;
+    rig->saved = at + padded(y);
+    rig->expected_saved = rig->saved + padded(saved);
     count_runs(rig, floor_seconds);
     compute(rig);
     memcpy(rig->expected, rig->args.y, rig->y_bytes);

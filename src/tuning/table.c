@@ -15,7 +15,7 @@ enum { SCALING_NONE, SCALING_ALONG, SCALING_CHANNEL, SCALING_CHANNELS };
 
 static const char *const geometry_words[] = {"rows", "planes", "fibers", NULL};
 static const char *const statistic_words[] = {"moments", "squares", "magnitudes", NULL};
-static const char *const dtype_words[] = {"", "f32", "f64", NULL};
+static const char *const dtype_words[] = {"", "f32", "f64", "bf16", "f16", NULL};
 static const char *const scaling_words[] = {"none", "along", "channel", "channels", NULL};
 static const char *const truth_words[] = {"no", "yes", NULL};
 static const char *const isa_words[] = {"", "generic", "avx2", "avx512", "neon", NULL};
@@ -38,7 +38,7 @@ static const struct {
     [NORMA_FACT_COLUMNS] = {"columns", NULL},
 };
 
-_Static_assert(NORMA_MAGNITUDES == 2 && NORMA_FIBERS == 2 && NORMA_F64 == 2 && NORMA_ISA_NEON == 4,
+_Static_assert(NORMA_MAGNITUDES == 2 && NORMA_FIBERS == 2 && NORMA_F16 == 4 && NORMA_ISA_NEON == 4,
                "the words above go by these values");
 
 const char *norma_fact_name(norma_fact fact)

@@ -279,14 +279,20 @@ static const struct {
 
 size_t cases_count(void)
 {
-    return 2 * COUNT_OF(kinds);
+    return 3 * COUNT_OF(kinds);
 }
 
 test_case cases_get(size_t index)
 {
-    const norma_dtype dtype = index % 2 ? NORMA_F64 : NORMA_F32;
-    test_case c = {.desc = kinds[index / 2].make(dtype)};
-    snprintf(c.name, sizeof c.name, "%s_%s", kinds[index / 2].name, norma_dtype_name(dtype));
+    const size_t kind = index / 3;
+    const norma_dtype dtypes[] = {NORMA_F32, NORMA_F64, kind % 2 ? NORMA_F16 : NORMA_BF16};
+    const norma_dtype dtype = dtypes[index % 3];
+    test_case c = {.desc = kinds[kind].make(dtype)};
+    c.desc.parameter_dtype = kind % 3 ? NORMA_F32 : 0;
+    if (dtype == NORMA_F64) {
+        c.desc.parameter_dtype = 0;
+    }
+    snprintf(c.name, sizeof c.name, "%s_%s", kinds[kind].name, norma_dtype_name(dtype));
     const norma_op op = c.desc.op;
     c.inputs.scale = op != NORMA_LP_NORM && op != NORMA_MVN;
     c.inputs.shift = c.inputs.scale && op != NORMA_RMS_NORM;

@@ -17,6 +17,7 @@ norma_normalizer direct_normalizer(const norma_desc *desc)
         .epsilon_mode = desc->epsilon_mode,
         .saved = desc->saved,
         .one_plus_scale = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ONE_PLUS_SCALE,
+        .round_before_scale = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ROUND_THEN_SCALE,
         .epsilon = desc->epsilon,
         .weight = desc->op == NORMA_LP_NORM ? 1 : 1 / length,
     };
@@ -31,6 +32,7 @@ static void run_rows(const trial *t, const norma_rows_kernel *kernel, const norm
         .y = t->args.y,
         .scale = t->args.scale,
         .shift = t->args.shift,
+        .wide = element_parameter(&t->desc) != t->desc.dtype,
         .mean = t->args.mean,
         .saved = t->args.rstd,
         .set_stride = 1,
@@ -63,13 +65,15 @@ static void run_fibers(const trial *t, const norma_fibers_kernel *kernel, const 
         step *= desc->shape[k];
     }
     for (int64_t set = 0; set < t->want->sets; set += columns) {
-        const size_t at = (size_t)t->want->x_at[set * t->want->length] * size, saved_at = (size_t)set * size;
+        const size_t at = (size_t)t->want->x_at[set * t->want->length] * size,
+                     saved_at = (size_t)set * element_size(element_statistic(desc->dtype));
         const norma_fibers_job job = {
             .group = 1,
             .x = (const char *)t->args.x + at,
             .y = (char *)t->args.y + at,
             .scale = t->args.scale,
             .shift = t->args.shift,
+            .wide = element_parameter(desc) != desc->dtype,
             .mean = t->args.mean ? (char *)t->args.mean + saved_at : NULL,
             .saved = t->args.rstd ? (char *)t->args.rstd + saved_at : NULL,
             .axes = axes + NORMA_MAX_RANK - axes_count,

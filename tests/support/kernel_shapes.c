@@ -1,5 +1,6 @@
 #include "support/kernel_shapes.h"
 
+#include "support/element.h"
 #include "support/suite.h"
 
 enum {
@@ -54,6 +55,7 @@ static void choose_modes(norma_desc *desc, int64_t choice)
     desc->saved = choice / 2 % 2 ? NORMA_SAVE_VARIANCE : NORMA_SAVE_RSTD;
     desc->epsilon_mode = (norma_epsilon_mode)(NORMA_EPSILON_INSIDE + choice % 4);
     desc->epsilon = choice % 3 ? 1e-5 : 0.25;
+    desc->parameter_dtype = choice % 5 < 3 ? element_statistic(desc->dtype) : desc->dtype;
     desc->rms_mode = (norma_rms_mode)(NORMA_RMS_SCALE_THEN_ROUND + choice % 3);
 }
 

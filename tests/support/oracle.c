@@ -170,8 +170,8 @@ static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, oracle
     const int64_t *x_at = o->x_at + set * o->length, *param_at = o->param_at + set * o->length;
     long double mean, v;
     if (desc->statistics == NORMA_STATISTICS_GIVEN) {
-        mean = element_get(desc->dtype, in.given_mean, set % channels_of(desc));
-        v = element_get(desc->dtype, in.given_variance, set % channels_of(desc));
+        mean = element_get(element_statistic(desc->dtype), in.given_mean, set % channels_of(desc));
+        v = element_get(element_statistic(desc->dtype), in.given_variance, set % channels_of(desc));
     } else {
         reduce_set(o, set, desc, in.x, &mean, &v);
     }
@@ -183,11 +183,14 @@ static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, oracle
     const bool one_plus = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ONE_PLUS_SCALE;
     for (int64_t i = 0; i < o->length; i++) {
         long double y = divisor == 0 ? 0 : (element_get(desc->dtype, in.x, x_at[i]) - mean) / divisor;
+        if (desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ROUND_THEN_SCALE && element_is_narrow(desc->dtype)) {
+            y = element_round(desc->dtype, (double)(float)y); /* kernels have it in f32 */
+        }
         if (in.scale) {
-            y *= element_get(desc->dtype, in.scale, param_at[i]) + (one_plus ? 1.0L : 0.0L);
+            y *= element_get(element_parameter(desc), in.scale, param_at[i]) + (one_plus ? 1.0L : 0.0L);
         }
         if (in.shift) {
-            y += element_get(desc->dtype, in.shift, param_at[i]);
+            y += element_get(element_parameter(desc), in.shift, param_at[i]);
         }
         o->y[set * o->length + i] = (double)y;
     }

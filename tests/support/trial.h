@@ -60,8 +60,8 @@ void trial_expect(trial *t);
 /* Fresh copies of the inputs and filled outputs at that spot. */
 void trial_place(trial *t, trial_spot spot);
 
-/* Fails unless y is within tolerance * max(1, |y|) (RMS and Lp norm: tolerance * |y|), the saved statistics are as near, and
- * nothing else was written. */
+/* Fails unless y is within tolerance * max(1, |y|) (RMS and Lp norm: tolerance * |y|) and half an ulp of a narrow type, the
+ * saved statistics are as near, and nothing else was written. */
 void trial_check(const trial *t, double tolerance);
 
 /* Fails unless no output was written. */
@@ -69,10 +69,9 @@ void trial_check_untouched(const trial *t);
 
 /* All that a run has written, densely: y, mean, rstd. */
 typedef struct outcome {
-    norma_dtype dtype;
     int64_t count;
     int64_t length; /* elements of y in one reduced set */
-    void *elements;
+    double *elements;
 } outcome;
 
 outcome trial_outcome(const trial *t);
