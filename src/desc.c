@@ -18,6 +18,27 @@ static norma_status check_planning(const norma_desc *desc)
     return NORMA_SUCCESS;
 }
 
+static norma_status check_epilogue(const norma_desc *desc)
+{
+    const double alpha = desc->activation_alpha, beta = desc->activation_beta;
+    if (desc->activation < NORMA_IDENTITY || desc->activation > NORMA_ELU) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.activation: expected a norma_activation, got %d",
+                          (int)desc->activation);
+    }
+    if (desc->activation == NORMA_CLIP ? !(alpha <= beta) : isnan(alpha) || isinf(alpha) || isnan(beta) || isinf(beta)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.activation_alpha: expected %s, got %g and %g",
+                          desc->activation == NORMA_CLIP ? "at most desc.activation_beta" : "finite numbers", alpha, beta);
+    }
+    if (desc->residual < NORMA_RESIDUAL_NONE || desc->residual > NORMA_RESIDUAL_AFTER) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.residual: expected a norma_residual, got %d", (int)desc->residual);
+    }
+    if (desc->residual == NORMA_RESIDUAL_BEFORE && (desc->x_row_stride || desc->y_row_stride)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT,
+                          "desc.residual: NORMA_RESIDUAL_BEFORE takes dense tensors, expected row strides of 0");
+    }
+    return NORMA_SUCCESS;
+}
+
 static norma_status check_enumerators(const norma_desc *desc)
 {
     if (desc->op < NORMA_LAYER_NORM || desc->op > NORMA_GROUP_NORM) {
@@ -224,6 +245,9 @@ norma_status norma_desc_check(const norma_desc *desc)
     norma_status status = check_enumerators(desc);
     if (status == NORMA_SUCCESS) {
         status = check_planning(desc);
+    }
+    if (status == NORMA_SUCCESS) {
+        status = check_epilogue(desc);
     }
     if (status == NORMA_SUCCESS) {
         status = check_shape(desc);

@@ -50,6 +50,20 @@ typedef struct norma_axis {
     int64_t y_stride;
 } norma_axis;
 
+/* What follows the affine. */
+typedef struct norma_epilogue {
+    norma_activation activation;
+    double alpha; /* ReLU is a clip at 0 and infinity */
+    double beta;
+    bool residual; /* is added before the activation */
+} norma_epilogue;
+
+/* Whether there is something to do. */
+static inline bool norma_epilogue_any(const norma_epilogue *epilogue)
+{
+    return epilogue->residual || epilogue->activation != NORMA_IDENTITY;
+}
+
 /* Rows: each reduced set is one contiguous run. */
 typedef struct norma_rows_job {
     const void *x;
@@ -62,9 +76,12 @@ typedef struct norma_rows_job {
     int64_t length;   /* of a run */
     int64_t x_stride; /* elements from one row to the next */
     int64_t y_stride;
-    int64_t set_stride;  /* likewise of mean and saved */
-    int64_t channels;    /* not 0: scale and shift go by channel, not along the run; after the last comes the first */
-    int64_t per_channel; /* elements of a run that share a channel: all of them, or a part */
+    int64_t set_stride;   /* likewise of mean and saved */
+    int64_t channels;     /* not 0: scale and shift go by channel, not along the run; after the last comes the first */
+    int64_t per_channel;  /* elements of a run that share a channel: all of them, or a part */
+    const void *residual;    /* where the epilogue has one */
+    int64_t residual_stride; /* elements from one row to the next */
+    const norma_epilogue *epilogue; /* or NULL */
     const norma_normalizer *normalizer;
     const norma_blocking *blocking;
 } norma_rows_job;
@@ -79,6 +96,7 @@ typedef struct norma_pieces {
     int64_t runs;
     int64_t x_stride; /* elements from one run to the next */
     int64_t y_stride;
+    const void *residual;       /* where the epilogue has one; runs lie as in y */
     const norma_affine *affine; /* one for all, or one for each */
     bool affine_for_each;
 } norma_pieces;
@@ -90,6 +108,8 @@ typedef struct norma_rows_kernel {
     norma_partial (*reduce)(const void *x, int64_t count);
     /* The partials of `runs` whole runs of one leaf each, `stride` elements apart. */
     void (*reduce_runs)(const void *x, int64_t count, int64_t stride, int64_t runs, norma_partial *partials);
+    /* sum = x + residual, `count` elements. */
+    void (*add)(const void *x, const void *residual, void *sum, int64_t count);
     /* What is written past the caches others see after settle() on the same thread. */
     void (*apply)(const norma_rows_job *job, const norma_pieces *pieces);
     void (*settle)(void);
@@ -123,6 +143,8 @@ typedef struct norma_fibers_job {
     int64_t rows;      /* of the matrix, without the rest: the product of the axes' extents */
     int64_t fold;
     int64_t rest;
+    const void *residual;           /* where the epilogue has one; lies as y */
+    const norma_epilogue *epilogue; /* or NULL */
     const norma_normalizer *normalizer;
     const norma_blocking *blocking;
 } norma_fibers_job;

@@ -25,6 +25,10 @@ int norma_operands_of(const norma_problem *problem, norma_operand operands[NORMA
     append(&list, (norma_operand){FIELD(y), problem->dtype, problem->y_span, true, true, some});
     append(&list, (norma_operand){FIELD(scale), parameter, parameters, false, problem->takes_scale, false});
     append(&list, (norma_operand){FIELD(shift), parameter, parameters, false, problem->takes_shift, false});
+    const int64_t elements = some ? sets * problem->count : 0;
+    const bool residual = problem->sums || problem->epilogue.residual;
+    append(&list, (norma_operand){FIELD(residual), problem->dtype, elements, false, residual, some && residual});
+    append(&list, (norma_operand){FIELD(sum), problem->dtype, elements, true, problem->sums, false});
     append(&list, (norma_operand){FIELD(mean), statistic, sets, true, problem->takes_mean, false});
     append(&list, (norma_operand){FIELD(rstd), statistic, sets, true, !given, false});
     append(&list, (norma_operand){FIELD(given_mean), statistic, channels, false, given, some && given});

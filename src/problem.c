@@ -1,5 +1,6 @@
 #include "problem.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "desc.h"
@@ -193,6 +194,21 @@ static void set_normalizer(norma_problem *problem, const norma_desc *desc)
     normalizer->weight = desc->op == NORMA_LP_NORM || problem->given ? 1 : 1 / (double)problem->count;
 }
 
+static void set_epilogue(norma_problem *problem, const norma_desc *desc)
+{
+    norma_epilogue *e = &problem->epilogue;
+    e->activation = desc->activation;
+    e->alpha = desc->activation_alpha;
+    e->beta = desc->activation_beta;
+    e->residual = desc->residual == NORMA_RESIDUAL_AFTER;
+    problem->sums = desc->residual == NORMA_RESIDUAL_BEFORE;
+    if (desc->activation == NORMA_RELU) {
+        e->activation = NORMA_CLIP;
+        e->alpha = 0;
+        e->beta = INFINITY;
+    }
+}
+
 /* How many rows make one, so that it is whole cache lines and a few vectors wide. Follows from the shape alone: it is part of
  * the canonical reduction. */
 static int64_t fold_of(const norma_problem *problem)
@@ -250,6 +266,7 @@ norma_status norma_problem_init(norma_problem *problem, const norma_desc *desc)
     problem->x_span = problem->empty ? 0 : span_of(problem, false);
     problem->y_span = problem->empty ? 0 : span_of(problem, true);
     set_normalizer(problem, desc);
+    set_epilogue(problem, desc);
     fold_rows(problem);
     return NORMA_SUCCESS;
 }

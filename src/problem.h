@@ -24,6 +24,8 @@ typedef struct norma_problem {
     bool takes_scale;
     bool takes_shift;
     bool takes_mean;
+    norma_epilogue epilogue;
+    bool sums;                       /* a residual is added to x first */
     bool given;                      /* statistics come with the run */
     bool updates;                    /* a run may update running statistics */
     int64_t channels;                /* scale and shift go by channel, this many; 0: along a run, or along the rows of fibers */

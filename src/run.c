@@ -37,6 +37,14 @@ static bool same_place(const norma_problem *problem, const norma_args *args)
            (problem->geometry != NORMA_ROWS || problem->outer <= 1 || problem->kept[0].x_stride == problem->kept[0].y_stride);
 }
 
+/* What is read and written element by element may be one tensor: sum and what is added, or y and a residual that joins last. */
+static bool adds_in_place(const norma_problem *problem, const norma_args *args, const void *out, const void *in)
+{
+    const bool is_sum = out == args->sum && (out == args->x || out == args->residual);
+    const bool is_last = problem->epilogue.residual && out == args->y && in == args->residual;
+    return out == in && (is_sum || (is_last && problem->y_span == problem->sets * problem->count));
+}
+
 static norma_status check_overlap(const norma_problem *problem, const norma_args *args, const norma_operand *operands,
                                   int count)
 {
@@ -53,6 +61,9 @@ static norma_status check_overlap(const norma_problem *problem, const norma_args
                 continue;
             }
             const bool y_and_x = a == NORMA_OPERAND_Y && b == NORMA_OPERAND_X;
+            if (adds_in_place(problem, args, out->data, other->data)) {
+                continue;
+            }
             if (y_and_x && (same_place(problem, args) || rows_interleave(problem, other, out))) {
                 continue;
             }
@@ -110,15 +121,17 @@ norma_status norma_run(const norma_plan *plan, const norma_args *args)
     if (status != NORMA_SUCCESS || plan->problem.empty) {
         return status;
     }
+    const bool sums_apart = plan->problem.sums && plan->problem.geometry != NORMA_ROWS;
+    const norma_args rest = sums_apart ? norma_drive_sum(plan, &known) : known;
     switch (plan->problem.geometry) {
     case NORMA_ROWS:
-        norma_drive_rows(plan, &known);
+        norma_drive_rows(plan, &rest);
         break;
     case NORMA_PLANES:
-        norma_drive_planes(plan, &known);
+        norma_drive_planes(plan, &rest);
         break;
     case NORMA_FIBERS:
-        norma_drive_fibers(plan, &known);
+        norma_drive_fibers(plan, &rest);
         break;
     }
     norma_running_count(&known);

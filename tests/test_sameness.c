@@ -165,6 +165,10 @@ static void alone(trial *t, norma_isa isa, const outcome *plain)
     for (int64_t set = 0; set < sets; set += 1 + sets / 10) {
         for (int64_t i = 0; i < length; i++) {
             trial_set_x(one, 0, i, element_get(dtype, t->x, t->want->x_at[set * length + i]));
+            if (t->residual) {
+                element_set(dtype, one->residual, one->want->dense_at[i],
+                            element_get(dtype, t->residual, t->want->dense_at[set * length + i]));
+            }
         }
         outcome wanted = {length, length, suite_alloc((size_t)length + 2, sizeof(double))};
         memcpy(wanted.elements, plain->elements + set * length, (size_t)length * sizeof(double));

@@ -130,6 +130,31 @@ typedef enum norma_momentum_mode {
     NORMA_MOMENTUM_CUMULATIVE = 3  /* the average of all batches so far, counted by args.updates: PyTorch's momentum None */
 } norma_momentum_mode;
 
+/* Activations, which y goes through at last; a is desc.activation_alpha, b desc.activation_beta. NaN stays NaN. (ONNX's
+ * operators of these names; torch.nn.functional.) */
+typedef enum norma_activation {
+    NORMA_IDENTITY = 0,
+    NORMA_RELU = 1,       /* max(y, 0) */
+    NORMA_LEAKY_RELU = 2, /* y for y >= 0, a * y below; a usually 0.01 */
+    NORMA_CLIP = 3,       /* min(max(y, a), b); 0 and 6: ReLU6 */
+    NORMA_SILU = 4,       /* y / (1 + exp(-y)) */
+    NORMA_GELU = 5,       /* y * (1 + erf(y / sqrt(2))) / 2 */
+    NORMA_GELU_TANH = 6,  /* y * (1 + tanh(sqrt(2 / pi) * (y + 0.044715 * y^3))) / 2 */
+    NORMA_SIGMOID = 7,    /* 1 / (1 + exp(-y)) */
+    NORMA_TANH = 8,
+    NORMA_HARD_SWISH = 9,    /* y * min(max(a * y + b, 0), 1); a usually 1/6, b 0.5 */
+    NORMA_HARD_SIGMOID = 10, /* min(max(a * y + b, 0), 1); likewise, or ONNX's 0.2 and 0.5 */
+    NORMA_MISH = 11,         /* y * tanh(ln(1 + exp(y))) */
+    NORMA_ELU = 12           /* y for y >= 0, a * (exp(y) - 1) below; a usually 1 */
+} norma_activation;
+
+/* Where args.residual is added. */
+typedef enum norma_residual {
+    NORMA_RESIDUAL_NONE = 0,
+    NORMA_RESIDUAL_BEFORE = 1, /* to x: s = x + residual, rounded to its type, is what is normalized; args.sum receives it */
+    NORMA_RESIDUAL_AFTER = 2   /* to the normalized, scaled and shifted value, before the activation */
+} norma_residual;
+
 /* How a plan's blocking is found. */
 typedef enum norma_planning {
     NORMA_ESTIMATE = 0, /* from the tuning file where it knows the shape or one near it, else by built-in rules: microseconds */
@@ -268,7 +293,20 @@ typedef struct norma_desc {
     norma_planning planning;
     double measure_seconds;      /* the most that NORMA_MEASURE may take, about; 0: one second */
     norma_dtype parameter_dtype; /* of scale and shift: dtype or, where that is bf16 or f16, NORMA_F32; 0: dtype */
+    norma_activation activation; /* y = activation(...) at last */
+    double activation_alpha;     /* see norma_activation: finite; of NORMA_CLIP alpha <= beta, infinities allowed */
+    double activation_beta;
+    norma_residual residual; /* where args.residual is added */
 } norma_desc;
+
+/* Sets the activation and its usual alpha and beta: see norma_activation. Clip's are ReLU6's. */
+static inline void norma_desc_activate(norma_desc *desc, norma_activation activation)
+{
+    const int hard = activation == NORMA_HARD_SWISH || activation == NORMA_HARD_SIGMOID;
+    desc->activation = activation;
+    desc->activation_alpha = hard ? 1.0 / 6 : activation == NORMA_LEAKY_RELU ? 0.01 : activation == NORMA_ELU ? 1 : 0;
+    desc->activation_beta = hard ? 0.5 : activation == NORMA_CLIP ? 6 : 0;
+}
 
 /* For the functions below: a descriptor with the given shape, nothing reduced yet. Not for callers. A rank that does not
  * fit is kept so that norma_plan_create() can name it. */
@@ -452,6 +490,9 @@ typedef struct norma_args {
     const void *given_variance; /* likewise; at least 0 */
     void *running_mean;         /* batch and instance norm of x's own statistics: [c], updated; both or neither */
     void *running_variance;
+    const void *residual; /* dense, in x's shape and type, with desc.residual; may be sum, not y */
+    void *sum; /* out, with NORMA_RESIDUAL_BEFORE: x + residual, dense, in x's shape and type; may be x or residual; NULL:
+                  not wanted */
     int64_t *updates; /* counts the updates of the running statistics when not NULL; NORMA_MOMENTUM_CUMULATIVE needs it */
 } norma_args;
 

@@ -12,6 +12,9 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *args);
 void norma_drive_planes(const norma_plan *plan, const norma_args *args);
 void norma_drive_fibers(const norma_plan *plan, const norma_args *args);
 
+/* Adds args->residual to all of x, into args->sum or, without one, into y; returns the arguments of what is left to do. */
+norma_args norma_drive_sum(const norma_plan *plan, const norma_args *args);
+
 /* Calls task(argument, i) for i in [0, count) on the plan's threads. */
 static inline void norma_drive_tasks(const norma_plan *plan, const norma_args *args, int64_t count, norma_task task,
                                      void *argument)
@@ -54,6 +57,12 @@ static inline bool norma_by_channel(const norma_plan *plan, const norma_args *ar
 static inline bool norma_channels_along(const norma_plan *plan)
 {
     return plan->problem.channels && plan->problem.per_channel == 1 && plan->problem.length > 1;
+}
+
+/* What follows the affine, NULL for nothing. */
+static inline const norma_epilogue *norma_epilogue_of(const norma_plan *plan)
+{
+    return norma_epilogue_any(&plan->problem.epilogue) ? &plan->problem.epilogue : NULL;
 }
 
 /* Whether scale and shift are lanes where x and y are narrower elements. */

@@ -48,6 +48,8 @@ static norma_fibers_job job_of(const norma_plan *plan, const norma_args *args, i
         .rows = problem->runs,
         .fold = problem->fold,
         .rest = problem->rest,
+        .residual = norma_at(plan, args->residual, y),
+        .epilogue = norma_epilogue_of(plan),
         .normalizer = &problem->normalizer,
         .blocking = &plan->blocking,
     };

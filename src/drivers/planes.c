@@ -13,6 +13,7 @@ typedef struct planes_set {
     const norma_args *args;
     const void *x;
     void *y;
+    const void *residual;
     int64_t runs_per_unit; /* where the set has several runs */
     int64_t unit_length;   /* where it is one */
     int64_t units;
@@ -79,7 +80,10 @@ static norma_affine affine_of_channel(const norma_plan *plan, const norma_args *
 static void write_pieces(const norma_plan *plan, const norma_pieces *pieces)
 {
     const norma_rows_kernel *kernel = plan->kernel;
-    const norma_rows_job job = {.wide = norma_wide(plan), .normalizer = &plan->problem.normalizer, .blocking = &plan->blocking};
+    const norma_rows_job job = {.wide = norma_wide(plan),
+                                .epilogue = norma_epilogue_of(plan),
+                                .normalizer = &plan->problem.normalizer,
+                                .blocking = &plan->blocking};
     kernel->apply(&job, pieces);
 }
 
@@ -99,6 +103,7 @@ static void write_range(const planes_set *set, int64_t run, int64_t first, int64
         const norma_affine affine = several ? affine_of_channel(plan, args, set->affine, set->channel + index) : set->affine;
         norma_pieces pieces = {.x = norma_at(plan, set->x, x + first),
                                .y = norma_out_at(plan, set->y, y + first),
+                               .residual = norma_at(plan, set->residual, y + first),
                                .count = end - first,
                                .runs = 1,
                                .affine = &affine};
@@ -182,6 +187,7 @@ static norma_partial normalize_set(const norma_plan *plan, const norma_args *arg
     norma_axes_offset(problem->kept, problem->kept_count, index, &x, &y);
     set.x = norma_at(plan, args->x, x);
     set.y = norma_out_at(plan, args->y, y);
+    set.residual = norma_at(plan, args->residual, problem->geometry == NORMA_ROWS ? index * problem->length : y);
     const norma_partial whole = problem->given ? norma_running_given(plan, args, set.channel) : reduce_set(&set, tasks);
     set.affine = finish_set(plan, args, index, &whole);
     set.tasks = tasks;
@@ -233,7 +239,8 @@ static void reduce_together(const norma_plan *plan, const void *x, int64_t count
 }
 
 /* From the last run to the first, unless the blocking says otherwise. */
-static void write_together(const norma_plan *plan, const void *x, void *y, int64_t count, const norma_affine *affine)
+static void write_together(const norma_plan *plan, const void *x, void *y, const void *residual, int64_t count,
+                           const norma_affine *affine)
 {
     const norma_problem *problem = &plan->problem;
     const norma_axis *sets = &problem->kept[problem->kept_count - 1];
@@ -243,6 +250,7 @@ static void write_together(const norma_plan *plan, const void *x, void *y, int64
         norma_axes_offset(problem->reduced, problem->reduced_count, run, &in_x, &in_y);
         const norma_pieces pieces = {.x = norma_at(plan, x, in_x),
                                      .y = norma_out_at(plan, y, in_y),
+                                     .residual = norma_at(plan, residual, in_y),
                                      .count = problem->length,
                                      .runs = count,
                                      .x_stride = sets->x_stride,
@@ -265,7 +273,8 @@ static void normalize_together(const norma_plan *plan, const norma_args *args, i
     for (int64_t i = 0; i < count; i++) {
         affine[i] = finish_set(plan, args, first + i, &whole[i]);
     }
-    write_together(plan, norma_at(plan, args->x, x), norma_out_at(plan, args->y, y), count, affine);
+    write_together(plan, norma_at(plan, args->x, x), norma_out_at(plan, args->y, y), norma_at(plan, args->residual, y), count,
+                   affine);
 }
 
 static void normalize_sets(void *argument, size_t task)
@@ -330,6 +339,7 @@ static void apply_to_channels(const planes_share *share, int64_t first, int64_t 
         }
         const norma_pieces pieces = {.x = norma_at(plan, args->x, from * problem->length),
                                      .y = norma_out_at(plan, args->y, from * problem->length),
+                                     .residual = norma_at(plan, args->residual, from * problem->length),
                                      .count = problem->length,
                                      .runs = to - from,
                                      .x_stride = problem->length,

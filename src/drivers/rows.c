@@ -7,7 +7,29 @@ typedef struct rows_share {
     int64_t rows;
     int64_t turns; /* every so many rows have the same scale and shift along them */
     int64_t tasks;
+    const void *residual; /* to add to x, into sum; or NULL */
+    void *sum;
 } rows_share;
+
+/* Rows are added to, some at a time, just before they are normalized: the sums are still in the caches then. */
+static void add_and_normalize(const rows_share *share, int64_t first, int64_t last)
+{
+    enum { NEAR = 32 * 1024 };
+    const norma_plan *plan = share->plan;
+    const norma_rows_kernel *kernel = plan->kernel;
+    const int64_t length = share->job.length;
+    const int64_t fits = NEAR / (length * (int64_t)norma_dtype_size(plan->problem.dtype));
+    const int64_t some = fits < 2 ? 2 : fits / 2 * 2;
+    norma_rows_job job = share->job;
+    job.x = share->sum;
+    for (; first < last; first += some) {
+        const int64_t end = last - first < some ? last : first + some;
+        const int64_t at = first * length;
+        kernel->add(norma_at(plan, share->job.x, at), norma_at(plan, share->residual, at), norma_out_at(plan, share->sum, at),
+                    (end - first) * length);
+        kernel->normalize(&job, first, end);
+    }
+}
 
 static void normalize_share(void *argument, size_t index)
 {
@@ -16,6 +38,10 @@ static void normalize_share(void *argument, size_t index)
     const norma_rows_kernel *kernel = plan->kernel;
     const int64_t first = norma_part_begin(share->rows, share->tasks, (int64_t)index);
     const int64_t last = norma_part_begin(share->rows, share->tasks, (int64_t)index + 1);
+    if (share->residual) {
+        add_and_normalize(share, first, last);
+        return;
+    }
     for (int64_t turn = 0; turn < share->turns; turn++) {
         norma_rows_job job = share->job;
         const int64_t at = turn * job.length;
@@ -25,23 +51,28 @@ static void normalize_share(void *argument, size_t index)
         job.shift = norma_parameter_at(plan, job.shift, at);
         job.mean = norma_statistic_at(plan, job.mean, turn);
         job.saved = norma_statistic_at(plan, job.saved, turn);
+        job.residual = norma_at(plan, job.residual, at);
         kernel->normalize(&job, first, last);
     }
 }
 
-void norma_drive_rows(const norma_plan *plan, const norma_args *args)
+void norma_drive_rows(const norma_plan *plan, const norma_args *all)
 {
     const norma_problem *problem = &plan->problem;
     const int threads = plan->blocking.threads;
-    const bool by_channel = norma_by_channel(plan, args);
+    const bool by_channel = norma_by_channel(plan, all);
     const bool along = by_channel && norma_channels_along(plan);
     const int64_t turns = along ? problem->channels / problem->length : 1;
     const int64_t rows = problem->outer / turns;
     /* A row beyond NORMA_SEGMENTS_MAX leaves has segments, which only planes know, as they alone know given and running
      * statistics; fewer rows than threads are split. */
     const bool segmented = problem->length > (int64_t)NORMA_RUN_LEAF * NORMA_SEGMENTS_MAX;
-    const bool only_planes = problem->given || args->running_mean;
-    if (segmented || only_planes || (rows < threads && problem->length > NORMA_RUN_LEAF)) {
+    const bool only_planes = problem->given || all->running_mean;
+    const bool planes = segmented || only_planes || (rows < threads && problem->length > NORMA_RUN_LEAF);
+    const bool sum_first = problem->sums && (planes || turns > 1);
+    const norma_args summed = sum_first ? norma_drive_sum(plan, all) : *all;
+    const norma_args *args = &summed;
+    if (planes) {
         norma_drive_planes(plan, args);
         return;
     }
@@ -60,11 +91,16 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *args)
                 .set_stride = turns,
                 .channels = by_channel && !along ? problem->channels : 0,
                 .per_channel = problem->per_channel,
+                .residual = problem->sums ? NULL : args->residual,
+                .residual_stride = turns * problem->length,
+                .epilogue = norma_epilogue_of(plan),
                 .normalizer = &problem->normalizer,
                 .blocking = &plan->blocking},
         .rows = rows,
         .turns = turns,
         .tasks = rows < threads ? rows : threads,
+        .residual = problem->sums && !sum_first ? args->residual : NULL,
+        .sum = args->sum ? args->sum : args->y,
     };
     norma_drive_tasks(plan, args, share.tasks, normalize_share, &share);
 }

@@ -5,6 +5,7 @@
  * Parameters, see template/vector.h: NORMA_DTYPE, and the ISA's simd.h. Defines norma_fibers_<statistic>_<dtype>_<isa> for
  * every statistic.
  */
+#include "template/epilogue.h"
 #include "template/strip.h"
 
 enum {
@@ -17,6 +18,7 @@ enum {
 typedef struct fiber_step {
     norma_statistic statistic;
     bool affine; /* a scale and a shift for each row */
+    bool clamp;  /* an epilogue that only clamps */
     bool stream;
     bool fetch; /* prefetch x some way ahead */
 } fiber_step;
@@ -31,11 +33,15 @@ typedef struct fiber_rows {
     int64_t y_stride;
     int64_t count;
     int64_t ahead;
+    const norma_epilogue *epilogue;
 } fiber_rows;
 
 INLINE vec write_one(fiber_step step, const fiber_rows *rows, int64_t k, vec x, vec center, vec factor, vec low)
 {
     const vec out = step.statistic == NORMA_MOMENTS ? V(fma)(V(sub)(x, center), factor, low) : V(mul)(x, factor);
+    if (step.clamp) {
+        return epilogue_clamp(out, V(set1)((real)rows->epilogue->alpha), V(set1)((real)rows->epilogue->beta));
+    }
     return step.affine ? V(fma)(out, V(set1)(parameter_at(&rows->scale, k)), V(set1)(parameter_at(&rows->shift, k))) : out;
 }
 
@@ -86,6 +92,7 @@ INLINE void write_rows(fiber_step step, const strip *s, int64_t columns, int64_t
                        .x_stride = inner->x_stride,
                        .y_stride = inner->y_stride,
                        .count = count,
+                       .epilogue = job->epilogue,
                        .ahead = s->backwards ? -job->blocking->ahead : job->blocking->ahead};
     if (step.affine) {
         rows.scale = parameters_from(parameters_of(job->scale, job->wide, ones), row);
@@ -182,8 +189,85 @@ NOINLINE void write_wide(const strip *s)
         const element *x = (const element *)job->x + in_x + s->first;
         element *y = (element *)job->y + in_y + s->first;
         for (int64_t i = 0; i < (row < job->rows ? s->columns : job->rest); i++) {
-            set_element(y, i, write_element(s, i % s->own, element_at(x, i)));
+            real out = write_element(s, i % s->own, element_at(x, i));
+            if (job->epilogue) {
+                const element *residual = job->residual ? (const element *)job->residual + in_y + s->first + i : NULL;
+                out = V(get0)(epilogue_last(job->epilogue, V(set1)(out), residual, 1));
+            }
+            set_element(y, i, out);
         }
+    }
+}
+
+/* A row of a strip at work with any epilogue. */
+typedef struct any_row {
+    const element *x;
+    element *y;
+    const element *residual; /* or NULL */
+    real scale;
+    real shift;
+    bool stream;
+} any_row;
+
+/* The affine of any step, in the same bits: see write_any_vector() of template/write.h. */
+INLINE vec write_any_columns(const strip *s, const any_row *row, int64_t at, int lanes)
+{
+    const vec x = load_lanes(row->x + at, lanes);
+    const vec out = V(fma)(V(sub)(x, V(load)(s->a + at)), V(load)(s->b + at), V(load)(s->c + at));
+    return V(fma)(out, V(set1)(row->scale), V(set1)(row->shift));
+}
+
+INLINE void write_any_row(const strip *s, const any_row *row, int64_t columns)
+{
+    const norma_epilogue *e = s->job->epilogue;
+    int64_t at = 0;
+    NO_UNROLL
+    for (; at + EPILOGUE_VECTORS * NORMA_WIDTH <= columns; at += EPILOGUE_VECTORS * NORMA_WIDTH) {
+        vec v[EPILOGUE_VECTORS];
+        UNROLL
+        for (int k = 0; k < EPILOGUE_VECTORS; k++) {
+            v[k] = write_any_columns(s, row, at + k * NORMA_WIDTH, NORMA_WIDTH);
+        }
+        epilogue_pair(e, v, row->residual ? row->residual + at : NULL);
+        UNROLL
+        for (int k = 0; k < EPILOGUE_VECTORS; k++) {
+            if (row->stream) {
+                M(stream)(row->y + at + k * NORMA_WIDTH, v[k]);
+            } else {
+                M(store)(row->y + at + k * NORMA_WIDTH, v[k]);
+            }
+        }
+    }
+    NO_UNROLL
+    for (; at < columns; at += NORMA_WIDTH) {
+        const int lanes = columns - at < NORMA_WIDTH ? (int)(columns - at) : NORMA_WIDTH;
+        const vec y = write_any_columns(s, row, at, lanes);
+        M(store_part)(row->y + at, epilogue_last(e, y, row->residual ? row->residual + at : NULL, lanes), lanes);
+    }
+}
+
+/* A strip with any epilogue. One copy serves all. */
+NOINLINE void write_strip_any(const strip *s)
+{
+    const norma_fibers_job *job = s->job;
+    const bool along_rows = !job->channels;
+    const parameters scale = parameters_of(along_rows ? job->scale : NULL, job->wide, ones);
+    const parameters shift = parameters_of(along_rows ? job->shift : NULL, job->wide, negative_zeros);
+    const int64_t last = job->rows + (job->rest > 0);
+    any_row now = {.stream = can_stream(job, s->first)};
+    for (int64_t step = job->first_row; step < last; step++) {
+        const int64_t row = s->backwards ? last - 1 - (step - job->first_row) : step;
+        int64_t in_x, in_y;
+        row_offset(job, row, &in_x, &in_y);
+        now.x = (const element *)job->x + in_x + s->first;
+        now.y = (element *)job->y + in_y + s->first;
+        now.residual = job->residual ? (const element *)job->residual + in_y + s->first : NULL;
+        now.scale = parameter_at(&scale, row);
+        now.shift = parameter_at(&shift, row);
+        write_any_row(s, &now, row < job->rows ? s->columns : job->rest);
+    }
+    if (now.stream) {
+        simd_fence();
     }
 }
 
@@ -192,8 +276,14 @@ INLINE void write_strip_of(norma_statistic statistic, const strip *s)
 {
     const norma_fibers_job *job = s->job;
     fiber_step step = {.statistic = statistic};
+    const norma_epilogue *e = job->epilogue;
     if (RARELY(job->channels && s->wide)) {
         write_wide(s);
+    } else if (statistic == NORMA_MOMENTS && e && job->channels && !e->residual && e->activation == NORMA_CLIP) {
+        step.clamp = true;
+        write_with(step, s);
+    } else if (e) {
+        write_strip_any(s);
     } else if (statistic == NORMA_MOMENTS && !job->channels && (job->scale || job->shift)) {
         step.affine = true;
         write_with(step, s);

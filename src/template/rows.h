@@ -91,10 +91,20 @@ INLINE void finish_pair(const norma_rows_job *job, int64_t row, row_pair *pair)
     finish_row(job, row + 1, &pair->partial[1], &pair->affine[1]);
 }
 
-/* What stands for a scale that is absent. */
-INLINE const real *absent_scale(write_step step)
+/* What a step of any epilogue finds out as it runs. */
+INLINE void set_epilogue(out_rows *out, const norma_rows_job *job)
 {
-    return step.one_plus_scale ? negative_zeros : ones;
+    const norma_normalizer *normalizer = job->normalizer;
+    out->epilogue = job->epilogue;
+    out->round = NORMA_NARROW && normalizer->round_before_scale;
+    out->one_plus_scale = normalizer->one_plus_scale;
+    out->stream = NORMA_STREAMS && job->blocking->stream;
+}
+
+/* What stands for a scale that is absent. */
+INLINE const real *absent_scale(const norma_rows_job *job)
+{
+    return job->normalizer->one_plus_scale ? negative_zeros : ones;
 }
 
 INLINE out_rows rows_from(write_step step, const norma_rows_job *job, int64_t row)
@@ -104,9 +114,15 @@ INLINE out_rows rows_from(write_step step, const norma_rows_job *job, int64_t ro
     out.y = (element *)job->y + row * job->y_stride;
     out.x_stride = job->x_stride;
     out.y_stride = job->y_stride;
-    out.scale = parameters_of(job->scale, job->wide, absent_scale(step));
+    out.scale = parameters_of(job->scale, job->wide, absent_scale(job));
     out.shift = parameters_of(job->shift, job->wide, negative_zeros);
     out.ahead = job->blocking->ahead;
+    if (step.epilogue != EPILOGUE_NONE) {
+        set_epilogue(&out, job);
+        out.residual = job->residual ? (const element *)job->residual + row * job->residual_stride : NULL;
+        out.residual_stride = job->residual_stride;
+        out.own_shift = job->channels > 0;
+    }
     if (step.channels) {
         out.channels = job->channels;
         out.per_channel = job->per_channel;
@@ -118,8 +134,7 @@ INLINE out_rows rows_from(write_step step, const norma_rows_job *job, int64_t ro
 /* The rows that follow the first `count`. */
 INLINE void rows_skip(write_step step, const norma_rows_job *job, out_rows *out, int64_t count)
 {
-    out->x += count * out->x_stride;
-    out->y += count * out->y_stride;
+    rows_advance(step, out, count);
     if (step.channels) {
         out->channel = (out->channel + count * (job->length / job->per_channel)) % job->channels;
     }
@@ -332,9 +347,15 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
                     .y = pieces->y,
                     .x_stride = pieces->x_stride,
                     .y_stride = pieces->y_stride,
-                    .scale = parameters_of(pieces->scale, job->wide, absent_scale(step)),
+                    .scale = parameters_of(pieces->scale, job->wide, absent_scale(job)),
                     .shift = parameters_of(pieces->shift, job->wide, negative_zeros),
                     .ahead = job->blocking->ahead};
+    if (step.epilogue != EPILOGUE_NONE) {
+        set_epilogue(&out, job);
+        out.residual = pieces->residual;
+        out.residual_stride = pieces->y_stride;
+        out.own_shift = pieces->affine->own_shift;
+    }
     row_affine row = row_affine_of(pieces->affine);
     NO_UNROLL
     for (int64_t r = 0; r < pieces->runs; r++) {
@@ -342,31 +363,30 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
             row = row_affine_of(&pieces->affine[r]);
         }
         write_rows(step, &out, &row, 0, pieces->count);
-        out.x += out.x_stride;
-        out.y += out.y_stride;
+        rows_advance(step, &out, 1);
     }
 }
 
 #define DEFINE_WRITERS(name, statistic_, affine_, one_plus_, round_, own_, channels_)                                          \
     NOINLINE void normalize_##name##_grouped(const norma_rows_job *job, int64_t first, int64_t last)                           \
     {                                                                                                                          \
-        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, true, false, 1};                     \
+        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, true, false, 1, EPILOGUE_NONE};      \
         normalize_grouped(step, job, first, last);                                                                             \
     }                                                                                                                          \
     NOINLINE void normalize_##name##_abreast(const norma_rows_job *job, int64_t first, int64_t last)                           \
     {                                                                                                                          \
-        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, false, true, 1};                     \
+        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, false, true, 1, EPILOGUE_NONE};      \
         normalize_abreast(step, job, first, last);                                                                             \
     }                                                                                                                          \
     NOINLINE void normalize_##name##_stream(const norma_rows_job *job, int64_t first, int64_t last)                            \
     {                                                                                                                          \
-        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, true, true, 1};                      \
+        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, true, true, 1, EPILOGUE_NONE};       \
         normalize_in_turn(step, job, first, last);                                                                             \
         simd_fence();                                                                                                          \
     }                                                                                                                          \
     NOINLINE void normalize_##name##_cached(const norma_rows_job *job, int64_t first, int64_t last)                            \
     {                                                                                                                          \
-        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, false, true, 1};                     \
+        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, false, true, 1, EPILOGUE_NONE};      \
         normalize_in_turn(step, job, first, last);                                                                             \
     }                                                                                                                          \
     static void normalize_##name(const norma_rows_job *job, int64_t first, int64_t last)                                       \
@@ -380,8 +400,8 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
     }                                                                                                                          \
     static void apply_##name(const norma_rows_job *job, const norma_pieces *pieces)                                            \
     {                                                                                                                          \
-        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, false, false, 1};                    \
-        const write_step far_step = {statistic_, affine_, one_plus_, round_, own_, channels_, true, true, 1};                  \
+        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, false, false, 1, EPILOGUE_NONE};     \
+        const write_step far_step = {statistic_, affine_, one_plus_, round_, own_, channels_, true, true, 1, EPILOGUE_NONE};   \
         if (NORMA_STREAMS && job->blocking->stream) {                                                                          \
             apply_pieces(far_step, job, pieces);                                                                               \
         } else {                                                                                                               \
@@ -392,8 +412,64 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
 
 ROW_STEPS(DEFINE_WRITERS)
 
+/* Likewise with any epilogue: the statistic, and whether rows have channels. */
+#define ANY_STEPS(X)                                                                                                           \
+    X(any_centered, NORMA_MOMENTS, false)                                                                                      \
+    X(any_channels, NORMA_MOMENTS, true)                                                                                       \
+    X(any_root, NORMA_SQUARES, false)                                                                                          \
+    X(any_sum, NORMA_MAGNITUDES, false)
+
+#define DEFINE_ANY_WRITERS(name, statistic_, channels_)                                                                        \
+    NOINLINE void normalize_##name(const norma_rows_job *job, int64_t first, int64_t last)                                     \
+    {                                                                                                                          \
+        const write_step step = {                                                                                              \
+            .statistic = statistic_, .own_shift = channels_, .channels = channels_, .lockstep = 1, .epilogue = EPILOGUE_ANY};  \
+        normalize_in_turn(step, job, first, last);                                                                             \
+        simd_fence();                                                                                                          \
+    }                                                                                                                          \
+    static void apply_##name(const norma_rows_job *job, const norma_pieces *pieces)                                            \
+    {                                                                                                                          \
+        const write_step step = {.statistic = statistic_, .lockstep = 1, .epilogue = EPILOGUE_ANY};                            \
+        apply_pieces(step, job, pieces);                                                                                       \
+    }                                                                                                                          \
+    static const row_writers name##_writers = {normalize_##name, apply_##name};
+
+ANY_STEPS(DEFINE_ANY_WRITERS)
+
+/* Batch norm and its kin before a ReLU: in the caches a second function call for each run would show. */
+static void apply_clamped(const norma_rows_job *job, const norma_pieces *pieces)
+{
+    const write_step step = {.own_shift = true, .lockstep = 1, .epilogue = EPILOGUE_CLAMP};
+    const write_step far_step = {.own_shift = true, .stream = true, .fetch = true, .lockstep = 1, .epilogue = EPILOGUE_CLAMP};
+    if (NORMA_STREAMS && job->blocking->stream) {
+        apply_pieces(far_step, job, pieces);
+    } else {
+        apply_pieces(step, job, pieces);
+    }
+}
+
+static const row_writers clamped_writers = {normalize_any_centered, apply_clamped};
+
+static bool only_clamps(const norma_epilogue *e)
+{
+    return !e->residual && e->activation == NORMA_CLIP;
+}
+
+INLINE const row_writers *any_writers_of(norma_statistic statistic, const norma_rows_job *job, bool own)
+{
+    if (statistic == NORMA_MOMENTS) {
+        return job->channels && job->per_channel < job->length ? &any_channels_writers
+               : own && only_clamps(job->epilogue)             ? &clamped_writers
+                                                               : &any_centered_writers;
+    }
+    return statistic == NORMA_SQUARES ? &any_root_writers : &any_sum_writers;
+}
+
 INLINE const row_writers *row_writers_of(norma_statistic statistic, const norma_rows_job *job, bool own)
 {
+    if (job->epilogue) {
+        return any_writers_of(statistic, job, own);
+    }
     const norma_normalizer *normalizer = job->normalizer;
     if (statistic == NORMA_MOMENTS && own) {
         return job->channels && job->per_channel < job->length ? &centered_channels_writers : &centered_own_shift_writers;
@@ -419,6 +495,27 @@ INLINE void rows_apply(norma_statistic statistic, const norma_rows_job *job, con
 INLINE norma_partial rows_reduce(norma_statistic statistic, const void *x, int64_t count)
 {
     return reduce_leaves(statistic, x, count, nothing_beside);
+}
+
+static void add(const void *x_, const void *residual_, void *sum_, int64_t count)
+{
+    enum { AT_ONCE = 4 };
+    const element *x = x_, *residual = residual_;
+    element *sum = sum_;
+    int64_t i = 0;
+    NO_UNROLL
+    for (; i + AT_ONCE * NORMA_WIDTH <= count; i += AT_ONCE * NORMA_WIDTH) {
+        UNROLL
+        for (int k = 0; k < AT_ONCE; k++) {
+            const int64_t at = i + k * NORMA_WIDTH;
+            M(store)(sum + at, V(add)(M(load)(x + at), M(load)(residual + at)));
+        }
+    }
+    NO_UNROLL
+    for (; i < count; i += NORMA_WIDTH) {
+        const int lanes = count - i < NORMA_WIDTH ? (int)(count - i) : NORMA_WIDTH;
+        M(store_part)(sum + i, V(add)(M(load_part)(x + i, lanes), M(load_part)(residual + i, lanes)), lanes);
+    }
 }
 
 static void settle(void)
@@ -449,6 +546,7 @@ static void settle(void)
                                                                   .reduce = rows_##statistic##_reduce,                         \
                                                                   .reduce_runs = rows_##statistic##_reduce_runs,               \
                                                                   .apply = rows_##statistic##_apply,                           \
+                                                                  .add = add,                                                  \
                                                                   .settle = settle}
 
 DEFINE_ROWS_KERNEL(moments, NORMA_MOMENTS);

@@ -4,7 +4,7 @@
 #ifndef NORMA_WRITE_H
 #define NORMA_WRITE_H
 
-#include "template/vector.h"
+#include "template/epilogue.h"
 
 /* What one vector goes through, chosen by constants. Squares and magnitudes have no center. */
 typedef struct write_step {
@@ -17,6 +17,7 @@ typedef struct write_step {
     bool stream;
     bool fetch;   /* prefetch x some way ahead */
     int lockstep; /* rows at a time: a vector of scale and shift, once loaded, serves them all */
+    epilogue_kind epilogue;
 } write_step;
 
 /* norma_affine in the type of x: y = ((x - center) - low) * factor. The mean is the sum of two reals, so that x - center is
@@ -39,7 +40,14 @@ typedef struct out_rows {
     int64_t y_stride;
     parameters scale;
     parameters shift;
-    int64_t ahead;       /* elements: x is prefetched this far ahead */
+    int64_t ahead;                  /* elements: x is prefetched this far ahead */
+    const norma_epilogue *epilogue; /* this and the next three where the step has any */
+    const element *residual;        /* or NULL; lies as y but for the stride */
+    int64_t residual_stride;
+    bool own_shift; /* as in write_step, decided at run time, as are those that follow */
+    bool round;
+    bool one_plus_scale;
+    bool stream;
     int64_t channel;     /* of the first element; this and the next two where the step has channels */
     int64_t channels;    /* after the last comes the first */
     int64_t per_channel; /* elements */
@@ -77,6 +85,23 @@ INLINE row_affine row_affine_of_channel(const out_rows *rows, const row_affine *
     return row_affine_with(*affine, (double)parameter_at(&rows->scale, channel), (double)parameter_at(&rows->shift, channel));
 }
 
+INLINE row_vectors row_vectors_of(const row_affine *affine)
+{
+    const row_vectors row = {V(set1)(affine->center), V(set1)(affine->low), V(set1)(affine->factor), V(set1)(affine->scale),
+                             V(set1)(affine->shift)};
+    return row;
+}
+
+/* The rows that follow the first `count`, as far as they lie alike. */
+INLINE void rows_advance(write_step step, out_rows *rows, int64_t count)
+{
+    rows->x += count * rows->x_stride;
+    rows->y += count * rows->y_stride;
+    if (step.epilogue == EPILOGUE_ANY && rows->residual) {
+        rows->residual += count * rows->residual_stride;
+    }
+}
+
 INLINE vec write_vector(write_step step, const row_vectors *row, vec x, vec scale, vec shift)
 {
     if (step.statistic == NORMA_MOMENTS) {
@@ -90,6 +115,12 @@ INLINE vec write_vector(write_step step, const row_vectors *row, vec x, vec scal
         return y;
     }
     return step.statistic == NORMA_MOMENTS ? V(fma)(y, scale, shift) : V(mul)(step.round ? round_to_element(y) : y, scale);
+}
+
+/* What a step adds to what a vector goes through, in the loops that do not take just any epilogue. */
+INLINE vec write_clamped(write_step step, const norma_epilogue *e, vec y)
+{
+    return step.epilogue == EPILOGUE_CLAMP ? epilogue_clamp(y, V(set1)((real)e->alpha), V(set1)((real)e->beta)) : y;
 }
 
 INLINE vec load_scale(write_step step, const out_rows *rows, int64_t i, int k, int lanes)
@@ -126,7 +157,7 @@ INLINE void write_vectors(write_step step, const out_rows *rows, const row_vecto
                     simd_prefetch(next);
                 }
             }
-            const vec v = write_vector(step, &row[r], M(load)(x), scale, shift);
+            const vec v = write_clamped(step, rows->epilogue, write_vector(step, &row[r], M(load)(x), scale, shift));
             if (step.stream) {
                 M(stream)(y, v);
             } else {
@@ -143,23 +174,23 @@ INLINE void write_part(write_step step, const out_rows *rows, const row_vectors 
     UNROLL
     for (int r = 0; r < step.lockstep; r++) {
         const vec x = M(load_part)(rows->x + r * rows->x_stride + i, count);
-        M(store_part)(rows->y + r * rows->y_stride + i, write_vector(step, &row[r], x, scale, shift), count);
+        M(store_part)
+        (rows->y + r * rows->y_stride + i, write_clamped(step, rows->epilogue, write_vector(step, &row[r], x, scale, shift)),
+         count);
     }
 }
 
-INLINE row_vectors row_vectors_of(const row_affine *affine)
+/* Streaming stores want y aligned to the vector: so many of the elements from i on lie before that. */
+INLINE int64_t head_of(bool stream, const out_rows *rows, int64_t i, int64_t end)
 {
-    const row_vectors row = {V(set1)(affine->center), V(set1)(affine->low), V(set1)(affine->factor), V(set1)(affine->scale),
-                             V(set1)(affine->shift)};
-    return row;
+    const int64_t head = stream ? (int64_t)(-(uintptr_t)(rows->y + i) % (NORMA_WIDTH * sizeof(element)) / sizeof(element)) : 0;
+    return head < end - i ? head : end - i;
 }
 
-/* Streaming stores want y aligned to the vector: what lies before that is written here. Returns where to go on. */
+/* Writes those. Returns where to go on. */
 INLINE int64_t write_head(write_step step, const out_rows *rows, const row_vectors *row, int64_t i, int64_t end)
 {
-    const int64_t head =
-        step.stream ? (int64_t)(-(uintptr_t)(rows->y + i) % (NORMA_WIDTH * sizeof(element)) / sizeof(element)) : 0;
-    const int64_t count = head < end - i ? head : end - i;
+    const int64_t count = head_of(step.stream, rows, i, end);
     if (count) {
         write_part(step, rows, row, i, (int)count);
     }
@@ -178,10 +209,74 @@ INLINE void write_rest(write_step step, const out_rows *rows, const row_vectors 
     }
 }
 
+/* The affine of any step, in the same bits: what a step leaves out is here a 0 subtracted, a 1 multiplied, a -0 added. */
+INLINE vec write_any_vector(const out_rows *rows, const row_vectors *row, int64_t i, int k, int lanes)
+{
+    const vec x = load_lanes(rows->x + i + k * NORMA_WIDTH, lanes);
+    vec y = V(mul)(V(sub)(V(sub)(x, row->center), row->low), row->factor);
+    if (rows->own_shift) {
+        return V(fma)(y, row->scale, row->shift);
+    }
+    vec scale = load_parameters(&rows->scale, i, k, lanes);
+    scale = rows->one_plus_scale ? V(add)(scale, V(set1)(1)) : scale;
+    y = rows->round ? round_to_element(y) : y;
+    return V(fma)(y, scale, load_parameters(&rows->shift, i, k, lanes));
+}
+
+/* Elements [i, end) of a row, whole pairs of vectors of them as such. */
+INLINE void write_any_range(const out_rows *rows, const row_vectors *row, int64_t i, int64_t end)
+{
+    const element *residual = rows->residual;
+    NO_UNROLL
+    for (; i + EPILOGUE_VECTORS * NORMA_WIDTH <= end; i += EPILOGUE_VECTORS * NORMA_WIDTH) {
+        vec v[EPILOGUE_VECTORS];
+        UNROLL
+        for (int k = 0; k < EPILOGUE_VECTORS; k++) {
+            v[k] = write_any_vector(rows, row, i, k, NORMA_WIDTH);
+        }
+        simd_prefetch(rows->x + i + rows->ahead);
+        epilogue_pair(rows->epilogue, v, residual ? residual + i : NULL);
+        UNROLL
+        for (int k = 0; k < EPILOGUE_VECTORS; k++) {
+            if (rows->stream) {
+                M(stream)(rows->y + i + k * NORMA_WIDTH, v[k]);
+            } else {
+                M(store)(rows->y + i + k * NORMA_WIDTH, v[k]);
+            }
+        }
+    }
+    NO_UNROLL
+    for (; i < end; i += NORMA_WIDTH) {
+        const int lanes = end - i < NORMA_WIDTH ? (int)(end - i) : NORMA_WIDTH;
+        const vec y = write_any_vector(rows, row, i, 0, lanes);
+        M(store_part)(rows->y + i, epilogue_last(rows->epilogue, y, residual ? residual + i : NULL, lanes), lanes);
+    }
+}
+
+/* Elements [i, end) of a row, whatever its step and epilogue. One copy serves all. */
+NOINLINE void write_any(const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
+{
+    const row_vectors row = row_vectors_of(affine);
+    const int64_t head = head_of(rows->stream, rows, i, end);
+    int64_t stop = head ? i + head : end;
+    NO_UNROLL
+    for (; i < end; i = stop, stop = end) {
+        write_any_range(rows, &row, i, stop);
+    }
+}
+
 /* Elements [i, end) of step.lockstep rows that have one affine from end to end. */
 INLINE void write_plain(write_step step, const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
 {
     enum { AT_ONCE = NORMA_PARTS < 4 ? 4 : NORMA_PARTS };
+    if (step.epilogue == EPILOGUE_ANY) {
+        out_rows one = *rows;
+        for (int r = 0; r < step.lockstep; r++) {
+            write_any(&one, &affine[r], i, end);
+            rows_advance(step, &one, 1);
+        }
+        return;
+    }
     row_vectors row[LOCKSTEP_MAX];
     UNROLL
     for (int r = 0; r < step.lockstep; r++) {

@@ -17,6 +17,7 @@ static const char *const geometry_words[] = {"rows", "planes", "fibers", NULL};
 static const char *const statistic_words[] = {"moments", "squares", "magnitudes", NULL};
 static const char *const dtype_words[] = {"", "f32", "f64", "bf16", "f16", NULL};
 static const char *const scaling_words[] = {"none", "along", "channel", "channels", NULL};
+static const char *const epilogue_words[] = {"none", "clamp", "any", "sum", NULL};
 static const char *const truth_words[] = {"no", "yes", NULL};
 static const char *const isa_words[] = {"", "generic", "avx2", "avx512", "neon", NULL};
 
@@ -30,6 +31,7 @@ static const struct {
     [NORMA_FACT_SCALING] = {"scaling", scaling_words},
     [NORMA_FACT_GIVEN] = {"given", truth_words},
     [NORMA_FACT_DENSE] = {"dense", truth_words},
+    [NORMA_FACT_EPILOGUE] = {"epilogue", epilogue_words},
     [NORMA_FACT_ISA] = {"isa", isa_words},
     [NORMA_FACT_THREADS] = {"threads", NULL},
     [NORMA_FACT_LENGTH] = {"length", NULL},
@@ -78,6 +80,14 @@ static int64_t scaling_of(const norma_problem *problem)
     return problem->per_channel < problem->length ? SCALING_CHANNELS : SCALING_CHANNEL;
 }
 
+/* As far as it matters to blocking. */
+static int64_t epilogue_of(const norma_problem *problem)
+{
+    enum { NONE, CLAMP, ANY, SUM };
+    const norma_epilogue *e = &problem->epilogue;
+    return problem->sums ? SUM : !norma_epilogue_any(e) ? NONE : e->activation == NORMA_CLIP && !e->residual ? CLAMP : ANY;
+}
+
 void norma_facts_of(int64_t fact[NORMA_FACT_COUNT], const norma_problem *problem, norma_limits limits)
 {
     const bool rows = problem->geometry == NORMA_ROWS;
@@ -88,6 +98,7 @@ void norma_facts_of(int64_t fact[NORMA_FACT_COUNT], const norma_problem *problem
     fact[NORMA_FACT_SCALING] = scaling_of(problem);
     fact[NORMA_FACT_GIVEN] = problem->given;
     fact[NORMA_FACT_DENSE] = !rows || (pitch->x_stride == problem->length && pitch->y_stride == problem->length);
+    fact[NORMA_FACT_EPILOGUE] = epilogue_of(problem);
     fact[NORMA_FACT_ISA] = (int64_t)limits.isa;
     fact[NORMA_FACT_THREADS] = limits.threads;
     fact[NORMA_FACT_LENGTH] = problem->length;

@@ -17,6 +17,7 @@ typedef enum norma_fact {
     NORMA_FACT_SCALING,
     NORMA_FACT_GIVEN,
     NORMA_FACT_DENSE,
+    NORMA_FACT_EPILOGUE,
     NORMA_FACT_ISA,     /* the best that plans may use */
     NORMA_FACT_THREADS, /* the most that a run may use */
     /* sizes, of norma_problem */

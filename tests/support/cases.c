@@ -232,6 +232,73 @@ static norma_desc group_blocked_few(norma_dtype dtype)
     return norma_group_norm_desc(1, 48, 700, 2, NORMA_NCHW8C, dtype);
 }
 
+static norma_desc with(norma_desc desc, norma_activation activation, norma_residual residual)
+{
+    norma_desc_activate(&desc, activation);
+    desc.residual = residual;
+    return desc;
+}
+
+static norma_desc rows_gelu(norma_dtype dtype)
+{
+    return with(rows(dtype), NORMA_GELU, NORMA_RESIDUAL_AFTER);
+}
+
+static norma_desc rows_added(norma_dtype dtype)
+{
+    return with(rows(dtype), NORMA_IDENTITY, NORMA_RESIDUAL_BEFORE);
+}
+
+static norma_desc rms_added(norma_dtype dtype)
+{
+    return with(rms(dtype), NORMA_TANH, NORMA_RESIDUAL_BEFORE);
+}
+
+static norma_desc channel_nchw_mish(norma_dtype dtype)
+{
+    return with(channel_nchw(dtype), NORMA_MISH, NORMA_RESIDUAL_AFTER);
+}
+
+static norma_desc group_nchw_silu(norma_dtype dtype)
+{
+    return with(group_nchw(dtype), NORMA_SILU, NORMA_RESIDUAL_NONE);
+}
+
+static norma_desc group_nhwc_silu(norma_dtype dtype)
+{
+    return with(group_nhwc(dtype), NORMA_SILU, NORMA_RESIDUAL_BEFORE);
+}
+
+static norma_desc batch_nchw_relu(norma_dtype dtype)
+{
+    return with(batch_nchw(dtype), NORMA_RELU, NORMA_RESIDUAL_AFTER);
+}
+
+static norma_desc batch_given_nchw_relu(norma_dtype dtype)
+{
+    return with(batch_given_nchw(dtype), NORMA_RELU, NORMA_RESIDUAL_NONE);
+}
+
+static norma_desc batch_given_nhwc_relu(norma_dtype dtype)
+{
+    return with(batch_given_nhwc(dtype), NORMA_RELU, NORMA_RESIDUAL_NONE);
+}
+
+static norma_desc instance_few_nhwc_leaky(norma_dtype dtype)
+{
+    return with(instance_few_nhwc(dtype), NORMA_LEAKY_RELU, NORMA_RESIDUAL_AFTER);
+}
+
+static norma_desc group_few_nchw_elu(norma_dtype dtype)
+{
+    return with(group_few_nchw(dtype), NORMA_ELU, NORMA_RESIDUAL_AFTER);
+}
+
+static norma_desc mvn_planes_hard_swish(norma_dtype dtype)
+{
+    return with(mvn_planes(dtype), NORMA_HARD_SWISH, NORMA_RESIDUAL_BEFORE);
+}
+
 static const struct {
     const char *name;
     make_desc make;
@@ -275,6 +342,18 @@ static const struct {
     {"instance_norm_blocked", instance_blocked},
     {"group_norm_blocked", group_blocked},
     {"group_norm_blocked_few", group_blocked_few},
+    {"layer_norm_gelu", rows_gelu},
+    {"layer_norm_added", rows_added},
+    {"rms_norm_added", rms_added},
+    {"channel_norm_nchw_mish", channel_nchw_mish},
+    {"group_norm_nchw_silu", group_nchw_silu},
+    {"group_norm_nhwc_silu", group_nhwc_silu},
+    {"batch_norm_nchw_relu", batch_nchw_relu},
+    {"batch_norm_given_nchw_relu", batch_given_nchw_relu},
+    {"batch_norm_given_nhwc_relu", batch_given_nhwc_relu},
+    {"instance_norm_few_nhwc_leaky", instance_few_nhwc_leaky},
+    {"group_norm_few_nchw_elu", group_few_nchw_elu},
+    {"mvn_planes_hard_swish", mvn_planes_hard_swish},
 };
 
 size_t cases_count(void)

@@ -107,6 +107,13 @@ static inline double element_round(norma_dtype dtype, double value)
     return element_get(dtype, &wide, 0);
 }
 
+/* A sum as kernels add it: in lanes, then rounded to the type. */
+static inline double element_add(norma_dtype dtype, double a, double b)
+{
+    return dtype == NORMA_F32 ? (double)((float)a + (float)b)
+                              : element_round(dtype, dtype == NORMA_F64 ? a + b : (double)((float)a + (float)b));
+}
+
 /* The type of scale and shift. */
 static inline norma_dtype element_parameter(const norma_desc *desc)
 {

@@ -96,6 +96,18 @@ static norma_desc split_groups(const norma_desc *desc)
     return split;
 }
 
+/* Where element i of a set lies where rows have no gaps. */
+static int64_t dense_of(const norma_desc *split, const norma_desc *desc, int64_t set, int64_t i)
+{
+    norma_desc dense = *split;
+    dense.x_row_stride = dense.y_row_stride = 0;
+    const axes_of kept = choose_axes(&dense, false), reduced = choose_axes(&dense, true);
+    int64_t x_at = 0, y_at = 0;
+    locate(&kept, set, &x_at, &y_at);
+    locate(&reduced, i, &x_at, &y_at);
+    return block_at(desc, x_at);
+}
+
 oracle *oracle_layout(const norma_desc *desc)
 {
     const norma_desc split = split_groups(desc);
@@ -109,6 +121,7 @@ oracle *oracle_layout(const norma_desc *desc)
     o->x_at = suite_alloc(elements, sizeof *o->x_at);
     o->y_at = suite_alloc(elements, sizeof *o->y_at);
     o->param_at = suite_alloc(elements, sizeof *o->param_at);
+    o->dense_at = suite_alloc(elements, sizeof *o->dense_at);
     o->mean = suite_alloc(sets, sizeof *o->mean);
     o->rstd = suite_alloc(sets, sizeof *o->rstd);
     o->v = suite_alloc(sets, sizeof *o->v);
@@ -118,6 +131,7 @@ oracle *oracle_layout(const norma_desc *desc)
         for (int64_t i = 0; i < o->length; i++) {
             int64_t x_at = x_base, y_at = y_base;
             locate(&reduced, i, &x_at, &y_at);
+            o->dense_at[set * o->length + i] = dense_of(&split, desc, set, i);
             o->x_at[set * o->length + i] = block_at(desc, x_at);
             o->y_at[set * o->length + i] = block_at(desc, y_at);
             o->param_at[set * o->length + i] = is_image(desc) ? parameter_of(desc, x_at) : i;
@@ -147,19 +161,66 @@ static bool has_mean(const norma_desc *desc)
     return desc->op != NORMA_RMS_NORM && desc->op != NORMA_LP_NORM;
 }
 
-/* The mean of a set, and its v. */
-static void reduce_set(const oracle *o, int64_t set, const norma_desc *desc, const void *x, long double *mean, long double *v)
+long double oracle_activation(norma_activation activation, long double alpha, long double beta, long double y)
 {
-    const int64_t *x_at = o->x_at + set * o->length;
+    const long double gate = fminl(fmaxl(alpha * y + beta, 0), 1);
+    if (isnan(y)) {
+        return y;
+    }
+    switch (activation) {
+    case NORMA_IDENTITY:
+        return y;
+    case NORMA_RELU:
+        return fmaxl(y, 0);
+    case NORMA_LEAKY_RELU:
+        return y < 0 ? alpha * y : y;
+    case NORMA_CLIP:
+        return fminl(fmaxl(y, alpha), beta);
+    case NORMA_SILU:
+        return y / (1 + expl(-y));
+    case NORMA_GELU:
+        return y * erfcl(-y / sqrtl(2)) / 2;
+    case NORMA_GELU_TANH:
+        return y * (1 + tanhl(sqrtl(2 / acosl(-1)) * (y + 0.044715L * y * y * y))) / 2;
+    case NORMA_SIGMOID:
+        return 1 / (1 + expl(-y));
+    case NORMA_TANH:
+        return tanhl(y);
+    case NORMA_HARD_SWISH:
+        return y * gate;
+    case NORMA_HARD_SIGMOID:
+        return gate;
+    case NORMA_MISH:
+        return y * tanhl(log1pl(expl(y)));
+    case NORMA_ELU:
+        return y < 0 ? alpha * expm1l(y) : y;
+    }
+    return NAN;
+}
+
+/* Element i of a set as it is normalized: x, or the rounded sum of it and a residual. */
+static long double element_of_set(const oracle *o, int64_t set, int64_t i, const norma_desc *desc, oracle_inputs in)
+{
+    const int64_t at = set * o->length + i;
+    const double x = element_get(desc->dtype, in.x, o->x_at[at]);
+    return desc->residual == NORMA_RESIDUAL_BEFORE
+               ? element_add(desc->dtype, x, element_get(desc->dtype, in.residual, o->dense_at[at]))
+               : x;
+}
+
+/* The mean of a set, and its v. */
+static void reduce_set(const oracle *o, int64_t set, const norma_desc *desc, oracle_inputs in, long double *mean,
+                       long double *v)
+{
     const bool magnitudes = desc->op == NORMA_LP_NORM && desc->p == 1;
     long double sum = 0;
     for (int64_t i = 0; has_mean(desc) && i < o->length; i++) {
-        sum += element_get(desc->dtype, x, x_at[i]);
+        sum += element_of_set(o, set, i, desc, in);
     }
     *mean = sum / o->length;
     *v = 0;
     for (int64_t i = 0; i < o->length; i++) {
-        const long double d = element_get(desc->dtype, x, x_at[i]) - *mean;
+        const long double d = element_of_set(o, set, i, desc, in) - *mean;
         *v += magnitudes ? fabsl(d) : d * d;
     }
     *v = desc->op == NORMA_LP_NORM ? *v : *v / o->length;
@@ -167,13 +228,13 @@ static void reduce_set(const oracle *o, int64_t set, const norma_desc *desc, con
 
 static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, oracle_inputs in)
 {
-    const int64_t *x_at = o->x_at + set * o->length, *param_at = o->param_at + set * o->length;
+    const int64_t *param_at = o->param_at + set * o->length;
     long double mean, v;
     if (desc->statistics == NORMA_STATISTICS_GIVEN) {
         mean = element_get(element_statistic(desc->dtype), in.given_mean, set % channels_of(desc));
         v = element_get(element_statistic(desc->dtype), in.given_variance, set % channels_of(desc));
     } else {
-        reduce_set(o, set, desc, in.x, &mean, &v);
+        reduce_set(o, set, desc, in, &mean, &v);
     }
     const long double divisor = divisor_of(desc, v);
     const long double factor = divisor == 0 ? 0 : 1 / divisor;
@@ -182,7 +243,7 @@ static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, oracle
     o->v[set] = (double)v;
     const bool one_plus = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ONE_PLUS_SCALE;
     for (int64_t i = 0; i < o->length; i++) {
-        long double y = divisor == 0 ? 0 : (element_get(desc->dtype, in.x, x_at[i]) - mean) / divisor;
+        long double y = divisor == 0 ? 0 : (element_of_set(o, set, i, desc, in) - mean) / divisor;
         if (desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ROUND_THEN_SCALE && element_is_narrow(desc->dtype)) {
             y = element_round(desc->dtype, (double)(float)y); /* kernels have it in f32 */
         }
@@ -192,7 +253,11 @@ static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, oracle
         if (in.shift) {
             y += element_get(element_parameter(desc), in.shift, param_at[i]);
         }
-        o->y[set * o->length + i] = (double)y;
+        if (desc->residual == NORMA_RESIDUAL_AFTER) {
+            y += element_get(desc->dtype, in.residual, o->dense_at[set * o->length + i]);
+        }
+        o->y[set * o->length + i] =
+            (double)oracle_activation(desc->activation, desc->activation_alpha, desc->activation_beta, y);
     }
 }
 
@@ -212,6 +277,7 @@ void oracle_destroy(oracle *o)
         free(o->x_at);
         free(o->y_at);
         free(o->param_at);
+        free(o->dense_at);
         free(o->mean);
         free(o->rstd);
         free(o->v);

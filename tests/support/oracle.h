@@ -22,6 +22,7 @@ typedef struct oracle {
     int64_t *x_at; /* where the element lies in x, and in y */
     int64_t *y_at;
     int64_t *param_at; /* its scale and shift */
+    int64_t *dense_at; /* where it lies without gaps between rows: its residual */
 } oracle;
 
 /* What goes into a run. scale and shift may be NULL; given statistics are there when the descriptor says so. */
@@ -31,7 +32,11 @@ typedef struct oracle_inputs {
     const void *shift;
     const void *given_mean;
     const void *given_variance;
+    const void *residual; /* dense, in x's order */
 } oracle_inputs;
+
+/* An activation, straight from its formula. */
+long double oracle_activation(norma_activation activation, long double alpha, long double beta, long double y);
 
 /* The descriptor must be a legal one. */
 oracle *oracle_create(const norma_desc *desc, oracle_inputs inputs);

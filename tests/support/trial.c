@@ -6,7 +6,7 @@
 #include "support/element.h"
 #include "support/suite.h"
 
-enum { X, Y, SCALE, SHIFT, MEAN, RSTD, GIVEN_MEAN, GIVEN_VARIANCE, TENSORS };
+enum { X, Y, SCALE, SHIFT, MEAN, RSTD, GIVEN_MEAN, GIVEN_VARIANCE, RESIDUAL, SUM, TENSORS };
 
 static void *random_tensor(norma_dtype dtype, int64_t count, random_state *random, double offset, double spread)
 {
@@ -32,15 +32,16 @@ static void *random_x(const trial *t, random_state *random)
 
 static norma_dtype tensor_dtype(const norma_desc *desc, int which)
 {
-    return which == X || which == Y           ? desc->dtype
-           : which == SCALE || which == SHIFT ? element_parameter(desc)
-                                              : element_statistic(desc->dtype);
+    return which == X || which == Y || which == RESIDUAL || which == SUM ? desc->dtype
+           : which == SCALE || which == SHIFT                            ? element_parameter(desc)
+                                                                         : element_statistic(desc->dtype);
 }
 
 static int64_t tensor_count(const trial *t, int which)
 {
-    const int64_t counts[TENSORS] = {t->x_extent,   t->y_extent,   t->want->params, t->want->params,
-                                     t->want->sets, t->want->sets, t->want->sets,   t->want->sets};
+    const int64_t dense = t->want->sets * t->want->length;
+    const int64_t counts[TENSORS] = {t->x_extent,   t->y_extent,   t->want->params, t->want->params, t->want->sets,
+                                     t->want->sets, t->want->sets, t->want->sets,   dense,           dense};
     return counts[which];
 }
 
@@ -58,6 +59,9 @@ trial *trial_create(const norma_desc *desc, trial_inputs inputs, random_state *r
     if (desc->statistics == NORMA_STATISTICS_GIVEN) {
         t->given_mean = random_tensor(element_statistic(desc->dtype), t->want->sets, random, inputs.offset, inputs.spread);
         t->given_variance = random_tensor(element_statistic(desc->dtype), t->want->sets, random, 2, 0.1);
+    }
+    if (desc->residual) {
+        t->residual = random_tensor(desc->dtype, t->want->sets * t->want->length, random, 0.5, 1);
     }
     for (int i = 0; i < TENSORS; i++) {
         t->guards[i] = guard_create((size_t)tensor_count(t, i) * element_size(tensor_dtype(desc, i)) + 4096);
@@ -87,6 +91,7 @@ void trial_destroy(trial *t)
         free(t->shift);
         free(t->given_mean);
         free(t->given_variance);
+        free(t->residual);
         free(t);
     }
 }
@@ -98,7 +103,7 @@ void trial_set_x(trial *t, int64_t set, int64_t i, double value)
 
 void trial_expect(trial *t)
 {
-    const oracle_inputs inputs = {t->x, t->scale, t->shift, t->given_mean, t->given_variance};
+    const oracle_inputs inputs = {t->x, t->scale, t->shift, t->given_mean, t->given_variance, t->residual};
     oracle *want = oracle_create(&t->desc, inputs);
     oracle_destroy(t->want);
     t->want = want;
@@ -132,6 +137,8 @@ void trial_place(trial *t, trial_spot spot)
     t->args.shift = t->shift ? place(t, SHIFT, t->shift) : NULL;
     t->args.given_mean = t->given_mean ? place(t, GIVEN_MEAN, t->given_mean) : NULL;
     t->args.given_variance = t->given_variance ? place(t, GIVEN_VARIANCE, t->given_variance) : NULL;
+    t->args.residual = t->residual ? place(t, RESIDUAL, t->residual) : NULL;
+    t->args.sum = t->desc.residual == NORMA_RESIDUAL_BEFORE && spot.side == GUARD_END ? place(t, SUM, NULL) : NULL;
     t->args.mean = t->inputs.mean ? place(t, MEAN, NULL) : NULL;
     t->args.rstd = t->inputs.rstd ? place(t, RSTD, NULL) : NULL;
 }
@@ -164,11 +171,12 @@ static void check_surroundings(const trial *t)
     const void *placed[TENSORS] = {t->args.x,          t->spot.in_place ? NULL : t->args.y,
                                    t->args.scale,      t->args.shift,
                                    t->args.mean,       t->args.rstd,
-                                   t->args.given_mean, t->args.given_variance};
+                                   t->args.given_mean, t->args.given_variance,
+                                   t->args.residual,   t->args.sum};
     for (int i = 0; i < TENSORS; i++) {
         if (placed[i] && !guard_intact(&t->guards[i])) {
-            static const char *const names[TENSORS] = {"x",    "y",    "scale",      "shift",
-                                                       "mean", "rstd", "given_mean", "given_variance"};
+            static const char *const names[TENSORS] = {"x",    "y",          "scale",          "shift",    "mean",
+                                                       "rstd", "given_mean", "given_variance", "residual", "sum"};
             suite_fail("bytes beside %s were written", names[i]);
         }
     }
@@ -189,7 +197,8 @@ static double error_of(const trial *t, double got, double want)
     if (rounding > 0 && isfinite(got)) {
         got = fabs(got - want) <= rounding ? want : got > want ? got - rounding : got + rounding;
     }
-    const bool product = t->desc.op == NORMA_RMS_NORM || t->desc.op == NORMA_LP_NORM;
+    const bool alone = t->desc.activation == NORMA_IDENTITY && t->desc.residual != NORMA_RESIDUAL_AFTER;
+    const bool product = alone && (t->desc.op == NORMA_RMS_NORM || t->desc.op == NORMA_LP_NORM);
     return product ? compare_relative_error(got, want) : compare_error(got, want);
 }
 
@@ -237,8 +246,23 @@ static void check_saved(const trial *t, double tolerance)
     }
 }
 
+/* To the bit. */
+static void check_sum(const trial *t)
+{
+    const norma_dtype dtype = t->desc.dtype;
+    for (int64_t i = 0; t->args.sum && i < t->want->sets * t->want->length; i++) {
+        const int64_t at = t->want->dense_at[i];
+        const double want = element_add(dtype, element_get(dtype, t->x, t->want->x_at[i]), element_get(dtype, t->residual, at));
+        const double got = element_get(dtype, t->args.sum, at);
+        if (compare_bits(NORMA_F64, &got, &want, 1) >= 0) {
+            suite_fail("sum of element %lld: got %.17g, want %.17g", (long long)at, got, want);
+        }
+    }
+}
+
 void trial_check(const trial *t, double tolerance)
 {
+    check_sum(t);
     check_y(t, tolerance);
     check_saved(t, tolerance);
     check_surroundings(t);

@@ -40,10 +40,11 @@ typedef struct trial {
     void *shift;
     void *given_mean; /* as the descriptor says */
     void *given_variance;
+    void *residual;
     double scale_max; /* the largest magnitude in scale, 1 without */
     int64_t x_extent;
     int64_t y_extent;
-    guard guards[8];
+    guard guards[10];
 } trial;
 
 /* Random x, scale around 1 and shift around 0. Gaps between the rows of x hold NaN: whoever reads them shows it. */

@@ -1,0 +1,4 @@
+#define NORMA_DTYPE f32
+#include "neon/simd.h"
+
+#include "math/body.h"
