@@ -76,9 +76,9 @@ typedef struct norma_rows_job {
     int64_t length;   /* of a run */
     int64_t x_stride; /* elements from one row to the next */
     int64_t y_stride;
-    int64_t set_stride;   /* likewise of mean and saved */
-    int64_t channels;     /* not 0: scale and shift go by channel, not along the run; after the last comes the first */
-    int64_t per_channel;  /* elements of a run that share a channel: all of them, or a part */
+    int64_t set_stride;      /* likewise of mean and saved */
+    int64_t channels;        /* not 0: scale and shift go by channel, not along the run; after the last comes the first */
+    int64_t per_channel;     /* elements of a run that share a channel: all of them, or a part */
     const void *residual;    /* where the epilogue has one */
     int64_t residual_stride; /* elements from one row to the next */
     const norma_epilogue *epilogue; /* or NULL */
