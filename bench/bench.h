@@ -44,7 +44,8 @@ typedef struct bench_problem {
     bench_sets sets;
     int64_t elements; /* of x */
     size_t element_size;
-    double useful_bytes; /* x read once, y written once: what GB/s counts */
+    size_t lane_size;    /* of scale, shift and statistics */
+    double useful_bytes; /* x and a residual read once, y and a sum written once: what GB/s counts */
     bool scale, shift;   /* whether the op takes them */
     bool given;          /* whether it takes statistics, one per set */
     bool quick;
@@ -52,11 +53,18 @@ typedef struct bench_problem {
 
 void bench_problem_make(bench_problem *problem, const case_spec *spec);
 
+/* Whether something is fused to the norm itself. */
+static inline bool bench_has_epilogue(const bench_problem *problem)
+{
+    return problem->desc.activation != NORMA_IDENTITY || problem->desc.residual != NORMA_RESIDUAL_NONE;
+}
+
 /* Tensors */
 
 typedef struct bench_tensors {
     void *x, *y, *scale, *shift;
     void *mean, *variance; /* given ones */
+    void *residual, *sum;  /* where the problem has them */
 } bench_tensors;
 
 /* Allocates on 64-byte boundaries and fills, so that every page is there before anything is timed. False with a
@@ -109,6 +117,12 @@ bench_ready bench_norma_prepare(void **state, const bench_path *path, const benc
                                 const bench_tensors *tensors, int threads, char *label, char *sentence);
 bool bench_norma_run(void *state);
 void bench_norma_release(void *state);
+
+bool bench_steps_exists(const bench_path *path, const bench_problem *problem);
+bench_ready bench_steps_prepare(void **state, const bench_path *path, const bench_problem *problem,
+                                const bench_tensors *tensors, int threads, char *label, char *sentence);
+bool bench_steps_run(void *state);
+void bench_steps_release(void *state);
 
 bool bench_unfused_exists(const bench_path *path, const bench_problem *problem);
 bench_ready bench_unfused_prepare(void **state, const bench_path *path, const bench_problem *problem,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "dtype.h"
 
 /* Sets looked at: the first, the last and some between. All would take longer than the timing. */
 enum { SAMPLE = 48 };
@@ -13,7 +14,66 @@ static const double tolerance_f64 = 1e-12;
 
 static double element(const void *data, const bench_problem *problem, int64_t index)
 {
-    return problem->element_size == sizeof(double) ? ((const double *)data)[index] : ((const float *)data)[index];
+    return norma_dtype_get(problem->desc.dtype, data, index);
+}
+
+/* Of scale, shift and statistics. */
+static double lane(const void *data, const bench_problem *problem, int64_t index)
+{
+    return norma_dtype_get(norma_dtype_of_lanes(problem->desc.dtype), data, index);
+}
+
+/* What is normalized. The sum of two in lanes, then in the type of x. */
+static double input(const bench_tensors *tensors, const bench_problem *problem, int64_t index)
+{
+    const norma_dtype dtype = problem->desc.dtype;
+    const double x = element(tensors->x, problem, index);
+    if (problem->desc.residual != NORMA_RESIDUAL_BEFORE) {
+        return x;
+    }
+    double rounded;
+    norma_dtype_set(dtype, &rounded, 0, x + element(tensors->residual, problem, index));
+    return norma_dtype_get(dtype, &rounded, 0);
+}
+
+static double activated(const norma_desc *desc, double y)
+{
+    const double gate = fmin(fmax(desc->activation_alpha * y + desc->activation_beta, 0), 1);
+    switch (desc->activation) {
+    case NORMA_IDENTITY:
+        return y;
+    case NORMA_RELU:
+        return fmax(y, 0);
+    case NORMA_LEAKY_RELU:
+        return y < 0 ? desc->activation_alpha * y : y;
+    case NORMA_CLIP:
+        return fmin(fmax(y, desc->activation_alpha), desc->activation_beta);
+    case NORMA_SILU:
+        return y / (1 + exp(-y));
+    case NORMA_GELU:
+        return y * erfc(-y / sqrt(2)) / 2;
+    case NORMA_GELU_TANH:
+        return y * (1 + tanh(sqrt(2 / acos(-1)) * (y + 0.044715 * y * y * y))) / 2;
+    case NORMA_SIGMOID:
+        return 1 / (1 + exp(-y));
+    case NORMA_TANH:
+        return tanh(y);
+    case NORMA_HARD_SWISH:
+        return y * gate;
+    case NORMA_HARD_SIGMOID:
+        return gate;
+    case NORMA_MISH:
+        return y * tanh(log1p(exp(y)));
+    case NORMA_ELU:
+        return y < 0 ? desc->activation_alpha * expm1(y) : y;
+    }
+    return NAN;
+}
+
+/* What is kept of a value by its type. */
+static double rounding(norma_dtype dtype)
+{
+    return dtype == NORMA_BF16 ? 0x1p-8 : dtype == NORMA_F16 ? 0x1p-11 : 0;
 }
 
 /* Index of element i of a set that begins at `base`. */
@@ -28,7 +88,7 @@ typedef struct reference {
 } reference;
 
 /* Two passes, in double: the textbook's formula, for epsilon as the descriptor has it. */
-static reference reference_of(const void *x, const bench_problem *problem, int64_t base)
+static reference reference_of(const bench_tensors *tensors, const bench_problem *problem, int64_t base)
 {
     const bench_sets *sets = &problem->sets;
     const norma_desc *desc = &problem->desc;
@@ -36,12 +96,12 @@ static reference reference_of(const void *x, const bench_problem *problem, int64
     const bool centered = desc->op != NORMA_RMS_NORM && desc->op != NORMA_LP_NORM;
     double sum = 0;
     for (int64_t i = 0; centered && i < count; i++) {
-        sum += element(x, problem, place(sets, base, i));
+        sum += input(tensors, problem, place(sets, base, i));
     }
     const double mean = sum / (double)count;
     double squares = 0;
     for (int64_t i = 0; i < count; i++) {
-        const double d = element(x, problem, place(sets, base, i)) - mean;
+        const double d = input(tensors, problem, place(sets, base, i)) - mean;
         squares += d * d;
     }
     const double v = desc->op == NORMA_LP_NORM ? squares : squares / (double)count;
@@ -52,27 +112,30 @@ static reference reference_of(const void *x, const bench_problem *problem, int64
 
 static double expected(const bench_tensors *tensors, const bench_problem *problem, const reference *r, int64_t at, int64_t i)
 {
-    const double scale = problem->scale ? element(tensors->scale, problem, i) : 1;
-    const double shift = problem->shift ? element(tensors->shift, problem, i) : 0;
-    return (element(tensors->x, problem, at) - r->mean) * r->factor * scale + shift;
+    const double scale = problem->scale ? lane(tensors->scale, problem, i) : 1;
+    const double shift = problem->shift ? lane(tensors->shift, problem, i) : 0;
+    const double y = (input(tensors, problem, at) - r->mean) * r->factor * scale + shift;
+    const bool after = problem->desc.residual == NORMA_RESIDUAL_AFTER;
+    return activated(&problem->desc, after ? y + element(tensors->residual, problem, at) : y);
 }
 
 /* Given statistics, one per set. */
 static reference given_reference(const bench_tensors *tensors, const bench_problem *problem, int64_t set)
 {
-    const double v = element(tensors->variance, problem, set);
-    const reference r = {element(tensors->mean, problem, set), 1 / sqrt(v + problem->desc.epsilon)};
+    const double v = lane(tensors->variance, problem, set);
+    const reference r = {lane(tensors->mean, problem, set), 1 / sqrt(v + problem->desc.epsilon)};
     return r;
 }
 
 static bool check_set(const bench_tensors *tensors, const bench_problem *problem, int64_t set, char *sentence)
 {
     const bench_sets *sets = &problem->sets;
-    const double tolerance = problem->element_size == sizeof(double) ? tolerance_f64 : tolerance_f32;
+    const double tolerance =
+        (problem->lane_size == sizeof(double) ? tolerance_f64 : tolerance_f32) + rounding(problem->desc.dtype);
     /* An Lp norm's results are as small as the set is long, so "1" is their root mean square instead. */
     const double unit = problem->desc.op == NORMA_LP_NORM ? 1 / sqrt((double)(sets->pieces * sets->length)) : 1;
     const int64_t base = set / sets->inner * sets->outer_stride + set % sets->inner * sets->inner_stride;
-    const reference r = problem->given ? given_reference(tensors, problem, set) : reference_of(tensors->x, problem, base);
+    const reference r = problem->given ? given_reference(tensors, problem, set) : reference_of(tensors, problem, base);
     for (int64_t i = 0; i < sets->pieces * sets->length; i++) {
         const int64_t at = place(sets, base, i);
         const double want = expected(tensors, problem, &r, at, i % sets->length);

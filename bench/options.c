@@ -15,7 +15,7 @@ static const char help[] =
     "  --list           Print the names of the cases that would run, and stop.\n"
     "  --op WORDS       Only these ops: layer_norm, rms_norm, lp_norm, channel_norm, mvn, batch_norm, instance_norm,\n"
     "                   group_norm.\n"
-    "  --dtype WORDS    Only these types: f32, f64.\n"
+    "  --dtype WORDS    Only these types: f32, f64, bf16, f16.\n"
     "  --path WORDS     Only these paths (below). The copy runs with any of them, as their yardstick.\n"
     "  --tuned-vs-default   What the tuning file of this machine gains (norma-tune): fused and untuned, and nothing else.\n"
     "  --threads NS     These thread counts instead of 1 and one per core.\n"
@@ -114,7 +114,7 @@ static const char *known_op(size_t index)
 
 static const char *known_dtype(size_t index)
 {
-    return index < NORMA_F64 ? norma_dtype_name((norma_dtype)(NORMA_F32 + index)) : NULL;
+    return index < NORMA_F16 ? norma_dtype_name((norma_dtype)(NORMA_F32 + index)) : NULL;
 }
 
 static const char *known_path(size_t index)

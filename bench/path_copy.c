@@ -31,6 +31,7 @@ typedef struct copy_state {
     void (*copy)(void *y, const void *x, size_t bytes);
     const bench_tensors *tensors;
     size_t bytes;
+    bool twice; /* a residual to a sum as well */
     int threads;
 } copy_state;
 
@@ -63,6 +64,7 @@ bench_ready bench_copy_prepare(void **state, const bench_path *path, const bench
                                                      : copy_libc;
     s->tensors = tensors;
     s->bytes = (size_t)problem->elements * problem->element_size;
+    s->twice = problem->desc.residual == NORMA_RESIDUAL_BEFORE;
     s->threads = bench_threads_worth(problem, threads);
     return BENCH_READY;
 }
@@ -73,6 +75,9 @@ static void copy_share(void *argument, int index, int count)
     int64_t first, last;
     bench_share((int64_t)s->bytes, 4096, index, count, &first, &last);
     s->copy((char *)s->tensors->y + first, (const char *)s->tensors->x + first, (size_t)(last - first));
+    if (s->twice) {
+        s->copy((char *)s->tensors->sum + first, (const char *)s->tensors->residual + first, (size_t)(last - first));
+    }
 }
 
 bool bench_copy_run(void *state)

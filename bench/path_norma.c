@@ -85,6 +85,8 @@ bench_ready bench_norma_prepare(void **state, const bench_path *path, const benc
     s->args.shift = problem->shift ? tensors->shift : NULL;
     s->args.given_mean = problem->given ? tensors->mean : NULL;
     s->args.given_variance = problem->given ? tensors->variance : NULL;
+    s->args.residual = tensors->residual;
+    s->args.sum = problem->desc.residual == NORMA_RESIDUAL_BEFORE ? tensors->sum : NULL;
     if (path->argument == NORMA_ISA_BEST) {
         snprintf(label, BENCH_SENTENCE_MAX, "%s", norma_isa_name(isa));
     }

@@ -17,6 +17,7 @@ const bench_path bench_paths[] = {
     COPY_PATH("plain", BENCH_COPY_PLAIN),
     COPY_PATH("streaming", BENCH_COPY_STREAMING),
     {"unfused", NULL, 0, NULL, false, bench_unfused_exists, bench_unfused_prepare, bench_unfused_run, bench_unfused_release},
+    {"unfused", NULL, 0, NULL, false, bench_steps_exists, bench_steps_prepare, bench_steps_run, bench_steps_release},
     NORMA_PATH("fused", NORMA_ISA_BEST, NULL),
     NORMA_PATH("untuned", NORMA_ISA_BEST, "off"),
     NORMA_PATH("generic", NORMA_ISA_GENERIC, NULL),

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "dtype.h"
 
 static bench_sets sets_of_rows(int64_t rows, int64_t cols)
 {
@@ -87,6 +88,8 @@ void bench_problem_make(bench_problem *problem, const case_spec *spec)
     problem->shift = spec->op == NORMA_LAYER_NORM || spec->op == NORMA_CHANNEL_NORM;
     problem->sets = sets_of(spec);
     problem->elements = problem->sets.count * problem->sets.pieces * problem->sets.length;
-    problem->element_size = spec->dtype == NORMA_F64 ? sizeof(double) : sizeof(float);
-    problem->useful_bytes = 2.0 * (double)problem->elements * (double)problem->element_size;
+    problem->element_size = norma_dtype_size(spec->dtype);
+    problem->lane_size = norma_dtype_size(norma_dtype_of_lanes(spec->dtype));
+    const int tensors = spec->residual == NORMA_RESIDUAL_BEFORE ? 4 : spec->residual == NORMA_RESIDUAL_AFTER ? 3 : 2;
+    problem->useful_bytes = tensors * (double)problem->elements * (double)problem->element_size;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "dtype.h"
 
 /* What Linux says can be had without swapping; SIZE_MAX where nothing tells. */
 static size_t available_bytes(void)
@@ -44,7 +45,7 @@ static double value_at(uint64_t index)
 typedef struct fill {
     void *out;
     int64_t count;
-    size_t element_size;
+    norma_dtype dtype;
     uint64_t seed;
     bool nan;      /* all of them, instead of values */
     bool positive; /* their squares and a little more */
@@ -58,11 +59,7 @@ static void fill_share(void *argument, int index, int count)
     for (int64_t i = first; i < last; i++) {
         const double any = f->nan ? (double)NAN : value_at(f->seed + (uint64_t)i);
         const double value = f->positive ? any * any + 0.1 : any;
-        if (f->element_size == sizeof(double)) {
-            ((double *)f->out)[i] = value;
-        } else {
-            ((float *)f->out)[i] = (float)value;
-        }
+        norma_dtype_set(f->dtype, f->out, i, value);
     }
 }
 
@@ -70,10 +67,12 @@ bool bench_tensors_create(bench_tensors *tensors, const bench_problem *problem, 
 {
     memset(tensors, 0, sizeof *tensors);
     const size_t bytes = round_up((size_t)problem->elements * problem->element_size);
-    const size_t parameters = round_up((size_t)problem->sets.length * problem->element_size);
-    const size_t statistics = round_up((size_t)problem->sets.count * problem->element_size);
+    const size_t parameters = round_up((size_t)problem->sets.length * problem->lane_size);
+    const size_t statistics = round_up((size_t)problem->sets.count * problem->lane_size);
+    const norma_dtype dtype = problem->desc.dtype, lane = norma_dtype_of_lanes(dtype);
+    const bool residual = problem->desc.residual != NORMA_RESIDUAL_NONE;
     /* Statistics come on top, given or the unfused path's: at most two doubles per set. */
-    const size_t needed = 2 * bytes + 2 * parameters + (size_t)problem->sets.count * 16;
+    const size_t needed = (residual ? 4 : 2) * bytes + 2 * parameters + (size_t)problem->sets.count * 16;
     const size_t available = available_bytes();
     const size_t margin = (size_t)64 << 20;
     if (available < margin || needed > available - margin) {
@@ -87,18 +86,27 @@ bool bench_tensors_create(bench_tensors *tensors, const bench_problem *problem, 
     tensors->shift = aligned_alloc(64, parameters);
     tensors->mean = aligned_alloc(64, statistics);
     tensors->variance = aligned_alloc(64, statistics);
-    if (!tensors->x || !tensors->y || !tensors->scale || !tensors->shift || !tensors->mean || !tensors->variance) {
+    tensors->residual = residual ? aligned_alloc(64, bytes) : NULL;
+    tensors->sum = residual ? aligned_alloc(64, bytes) : NULL;
+    if ((residual && (!tensors->residual || !tensors->sum)) || !tensors->x || !tensors->y || !tensors->scale ||
+        !tensors->shift || !tensors->mean || !tensors->variance) {
         bench_tensors_destroy(tensors);
         snprintf(sentence, BENCH_SENTENCE_MAX, "needs %.0f MiB of memory; the system gives less to this process",
                  (double)needed / (1 << 20));
         return false;
     }
-    fill x = {tensors->x, problem->elements, problem->element_size, 0, false, false};
-    fill scale = {tensors->scale, problem->sets.length, problem->element_size, (uint64_t)1 << 40, false, false};
-    fill shift = {tensors->shift, problem->sets.length, problem->element_size, (uint64_t)1 << 41, false, false};
-    fill mean = {tensors->mean, problem->sets.count, problem->element_size, (uint64_t)1 << 42, false, false};
-    fill variance = {tensors->variance, problem->sets.count, problem->element_size, (uint64_t)1 << 43, false, true};
+    fill x = {tensors->x, problem->elements, dtype, 0, false, false};
+    fill scale = {tensors->scale, problem->sets.length, lane, (uint64_t)1 << 40, false, false};
+    fill shift = {tensors->shift, problem->sets.length, lane, (uint64_t)1 << 41, false, false};
+    fill mean = {tensors->mean, problem->sets.count, lane, (uint64_t)1 << 42, false, false};
+    fill variance = {tensors->variance, problem->sets.count, lane, (uint64_t)1 << 43, false, true};
     bench_parallel(threads, fill_share, &x);
+    if (residual) {
+        fill r = {tensors->residual, problem->elements, dtype, (uint64_t)1 << 44, false, false};
+        fill sum = {tensors->sum, problem->elements, dtype, 0, true, false};
+        bench_parallel(threads, fill_share, &r);
+        bench_parallel(threads, fill_share, &sum);
+    }
     bench_parallel(1, fill_share, &scale);
     bench_parallel(1, fill_share, &shift);
     bench_parallel(1, fill_share, &mean);
@@ -115,11 +123,13 @@ void bench_tensors_destroy(bench_tensors *tensors)
     free(tensors->shift);
     free(tensors->mean);
     free(tensors->variance);
+    free(tensors->residual);
+    free(tensors->sum);
     memset(tensors, 0, sizeof *tensors);
 }
 
 void bench_tensors_spoil(const bench_tensors *tensors, const bench_problem *problem)
 {
-    fill y = {tensors->y, problem->elements, problem->element_size, 0, true, false};
+    fill y = {tensors->y, problem->elements, problem->desc.dtype, 0, true, false};
     bench_parallel(1, fill_share, &y);
 }

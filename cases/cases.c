@@ -46,8 +46,13 @@ static void append(char *name, const char *format, ...)
 static void set_name(case_spec *spec)
 {
     spec->name[0] = '\0';
-    append(spec->name, "%s%s/%s/%s/", norma_op_name(spec->op), spec->given ? "_given" : "", norma_dtype_name(spec->dtype),
-           layout_names[spec->layout]);
+    append(spec->name, "%s%s%s", spec->residual == NORMA_RESIDUAL_BEFORE ? "add+" : "", norma_op_name(spec->op),
+           spec->given ? "_given" : "");
+    append(spec->name, "%s", spec->residual == NORMA_RESIDUAL_AFTER ? "+add" : "");
+    if (spec->activation != NORMA_IDENTITY) {
+        append(spec->name, "+%s", norma_activation_name(spec->activation));
+    }
+    append(spec->name, "/%s/%s/", norma_dtype_name(spec->dtype), layout_names[spec->layout]);
     for (int k = 0; k < CASE_RANK_MAX && spec->extent[k]; k++) {
         append(spec->name, "%s%lld", k ? "x" : "", (long long)spec->extent[k]);
     }
@@ -65,6 +70,8 @@ case_spec case_at(size_t index)
                       .dtype = list->dtype,
                       .layout = list->layout,
                       .given = list->given,
+                      .activation = list->activation,
+                      .residual = list->residual,
                       .quick = list->quick && shape->quick};
     memcpy(spec.extent, shape->extent, sizeof spec.extent);
     set_name(&spec);
@@ -91,7 +98,17 @@ static bool is_word(const char *text, size_t length, const char *word)
     return strlen(word) == length && memcmp(text, word, length) == 0;
 }
 
-static bool parse_op(case_spec *spec, const char *text, size_t length)
+static bool parse_activation(case_spec *spec, const char *text, size_t length)
+{
+    for (spec->activation = NORMA_RELU; spec->activation <= NORMA_ELU; spec->activation++) {
+        if (is_word(text, length, norma_activation_name(spec->activation))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_bare_op(case_spec *spec, const char *text, size_t length)
 {
     static const char given[] = "_given";
     const size_t end = sizeof given - 1;
@@ -105,9 +122,32 @@ static bool parse_op(case_spec *spec, const char *text, size_t length)
     return false;
 }
 
+/* An op, perhaps with what stands around it: add+OP, OP+add, OP+silu, OP+add+silu. */
+static bool parse_op(case_spec *spec, const char *text, size_t length)
+{
+    static const char add[] = "add";
+    size_t word = 0;
+    bool seen_op = false, good = true;
+    for (size_t at = 0; good && at <= length; at += word + 1) {
+        word = 0;
+        while (at + word < length && text[at + word] != '+') {
+            word++;
+        }
+        if (is_word(text + at, word, add)) {
+            good = spec->residual == NORMA_RESIDUAL_NONE && spec->activation == NORMA_IDENTITY;
+            spec->residual = seen_op ? NORMA_RESIDUAL_AFTER : NORMA_RESIDUAL_BEFORE;
+        } else if (!seen_op) {
+            seen_op = good = parse_bare_op(spec, text + at, word);
+        } else {
+            good = spec->activation == NORMA_IDENTITY && parse_activation(spec, text + at, word);
+        }
+    }
+    return good && seen_op;
+}
+
 static bool parse_dtype(case_spec *spec, const char *text, size_t length)
 {
-    for (spec->dtype = NORMA_F32; spec->dtype <= NORMA_F64; spec->dtype++) {
+    for (spec->dtype = NORMA_F32; spec->dtype <= NORMA_F16; spec->dtype++) {
         if (is_word(text, length, norma_dtype_name(spec->dtype))) {
             return true;
         }
@@ -166,13 +206,13 @@ bool case_parse(case_spec *spec, const char *name, char *sentence)
     memset(spec, 0, sizeof *spec);
     const size_t op = strcspn(name, "/");
     if (!parse_op(spec, name, op)) {
-        return refuse(sentence, "'%.*s' is no op (layer_norm, batch_norm, batch_norm_given, …)", (int)(op < 60 ? op : 60),
-                      name);
+        return refuse(sentence, "'%.*s' is no op (layer_norm, batch_norm_given, add+rms_norm, group_norm+silu, …)",
+                      (int)(op < 60 ? op : 60), name);
     }
     const char *at = name + op + (name[op] == '/');
     const size_t dtype = strcspn(at, "/");
     if (!parse_dtype(spec, at, dtype)) {
-        return refuse(sentence, "after the op '%.60s' is no type (f32, f64)", at);
+        return refuse(sentence, "after the op '%.60s' is no type (f32, f64, bf16, f16)", at);
     }
     at += dtype + (at[dtype] == '/');
     const size_t layout = strcspn(at, "/");
@@ -208,7 +248,7 @@ static norma_desc desc_of_rows(const case_spec *spec)
     }
 }
 
-norma_desc case_desc(const case_spec *spec)
+static norma_desc desc_of_op(const case_spec *spec)
 {
     if (spec->layout == CASE_ROWS) {
         return desc_of_rows(spec);
@@ -235,5 +275,14 @@ norma_desc case_desc(const case_spec *spec)
         break;
     }
     desc.statistics = spec->given ? NORMA_STATISTICS_GIVEN : NORMA_STATISTICS_OF_BATCH;
+    return desc;
+}
+
+norma_desc case_desc(const case_spec *spec)
+{
+    norma_desc desc = desc_of_op(spec);
+    norma_desc_activate(&desc, spec->activation);
+    desc.residual = spec->residual;
+    desc.parameter_dtype = spec->dtype == NORMA_F64 ? NORMA_F64 : NORMA_F32;
     return desc;
 }

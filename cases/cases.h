@@ -3,7 +3,9 @@
  *
  * A case is told by its name, op/dtype/layout/shape: layer_norm/f32/rows/512x1024, group_norm/f32/nchw/1x320x64x64. Shapes are
  * rows x columns, or N x C x H x W in both channel layouts. mvn in nchw is over axes 0, 2, 3; group_norm has 32 groups;
- * batch_norm_given is batch norm with given statistics, as for inference.
+ * batch_norm_given is batch norm with given statistics, as for inference. add+layer_norm adds a residual first and stores the
+ * sum; layer_norm+add adds it afterwards; layer_norm+silu has an activation, by norma_activation_name(). Beside bf16 and f16
+ * scale and shift are f32.
  */
 #ifndef NORMA_CASES_H
 #define NORMA_CASES_H
@@ -27,7 +29,9 @@ typedef struct case_spec {
     norma_op op;
     norma_dtype dtype;
     case_layout layout;
-    bool given;                    /* statistics are given */
+    bool given; /* statistics are given */
+    norma_activation activation;
+    norma_residual residual;
     bool quick;                    /* of the few that tell most */
     int64_t extent[CASE_RANK_MAX]; /* 0 after the last */
 } case_spec;

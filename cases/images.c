@@ -14,13 +14,20 @@ static const case_shape diffusion[] = {{{1, 320, 64, 64}, true},  {{2, 640, 32, 
 static const case_shape style[] = {{{1, 128, 128, 128}, true}, {{1, 32, 256, 256}, false}, {{32, 256, 14, 14}, false}};
 
 const case_list case_images_lists[] = {
-    {NORMA_BATCH_NORM, NORMA_F32, CASE_NCHW, true, resnet, COUNT(resnet), true},
-    {NORMA_BATCH_NORM, NORMA_F32, CASE_NHWC, true, resnet, COUNT(resnet), true},
-    {NORMA_BATCH_NORM, NORMA_F32, CASE_NCHW, true, resnet, COUNT(resnet), false},
-    {NORMA_BATCH_NORM, NORMA_F32, CASE_NHWC, true, resnet, COUNT(resnet), false},
-    {NORMA_GROUP_NORM, NORMA_F32, CASE_NCHW, true, diffusion, COUNT(diffusion), false},
-    {NORMA_GROUP_NORM, NORMA_F32, CASE_NHWC, true, diffusion, COUNT(diffusion), false},
-    {NORMA_INSTANCE_NORM, NORMA_F32, CASE_NCHW, true, style, COUNT(style), false},
-    {NORMA_INSTANCE_NORM, NORMA_F32, CASE_NHWC, false, style, COUNT(style), false},
+    {NORMA_BATCH_NORM, NORMA_F32, CASE_NCHW, true, resnet, COUNT(resnet), true, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
+    {NORMA_BATCH_NORM, NORMA_F32, CASE_NHWC, true, resnet, COUNT(resnet), true, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
+    {NORMA_BATCH_NORM, NORMA_F32, CASE_NCHW, true, resnet, COUNT(resnet), false, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
+    {NORMA_BATCH_NORM, NORMA_F32, CASE_NHWC, true, resnet, COUNT(resnet), false, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
+    {NORMA_GROUP_NORM, NORMA_F32, CASE_NCHW, true, diffusion, COUNT(diffusion), false, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
+    {NORMA_GROUP_NORM, NORMA_F32, CASE_NHWC, true, diffusion, COUNT(diffusion), false, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
+    {NORMA_INSTANCE_NORM, NORMA_F32, CASE_NCHW, true, style, COUNT(style), false, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
+    {NORMA_INSTANCE_NORM, NORMA_F32, CASE_NHWC, false, style, COUNT(style), false, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
+    {NORMA_GROUP_NORM, NORMA_F32, CASE_NCHW, true, diffusion, COUNT(diffusion), false, NORMA_SILU, NORMA_RESIDUAL_NONE},
+    {NORMA_GROUP_NORM, NORMA_F32, CASE_NHWC, true, diffusion, COUNT(diffusion), false, NORMA_SILU, NORMA_RESIDUAL_NONE},
+    {NORMA_GROUP_NORM, NORMA_BF16, CASE_NCHW, false, diffusion, COUNT(diffusion), false, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
+    {NORMA_GROUP_NORM, NORMA_BF16, CASE_NHWC, false, diffusion, COUNT(diffusion), false, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
+    {NORMA_BATCH_NORM, NORMA_F32, CASE_NCHW, true, resnet, COUNT(resnet), true, NORMA_RELU, NORMA_RESIDUAL_NONE},
+    {NORMA_BATCH_NORM, NORMA_F32, CASE_NHWC, true, resnet, COUNT(resnet), true, NORMA_RELU, NORMA_RESIDUAL_NONE},
+    {NORMA_BATCH_NORM, NORMA_F32, CASE_NHWC, false, resnet, COUNT(resnet), true, NORMA_RELU, NORMA_RESIDUAL_AFTER},
 };
 const size_t case_images_lists_count = COUNT(case_images_lists);

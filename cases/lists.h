@@ -20,6 +20,8 @@ typedef struct case_list {
     const case_shape *shapes;
     size_t count;
     bool given;
+    norma_activation activation;
+    norma_residual residual;
 } case_list;
 
 extern const case_list case_rows_lists[];

@@ -24,7 +24,7 @@ static int64_t at_most(int64_t value, int64_t most)
 typedef struct sizes {
     int64_t l1, l2, l3; /* where the system does not tell, small ones */
     int64_t element;
-    int64_t tensors; /* x and y */
+    int64_t tensors; /* x and y, and what is added to them */
     int64_t work;    /* x and y as the lanes that are computed with */
     int64_t row;     /* of rows and planes: a run */
 } sizes;
@@ -37,7 +37,10 @@ static sizes sizes_of(const norma_problem *problem)
                      .l2 = at_least(cpu->l2_size, 128 * 1024),
                      .l3 = at_least(cpu->l3_size ? cpu->l3_size : cpu->l2_size, 1024 * 1024),
                      .element = element,
-                     .tensors = 2 * problem->sets * problem->count * element,
+                     .tensors = (problem->sums                ? 4
+                                 : problem->epilogue.residual ? 3
+                                                              : 2) *
+                                problem->sets * problem->count * element,
                      .work =
                          2 * problem->sets * problem->count * (int64_t)norma_dtype_size(norma_dtype_of_lanes(problem->dtype)),
                      .row = problem->length * element};

@@ -85,3 +85,23 @@ const char *norma_op_name(norma_op op)
     }
     return "unknown";
 }
+
+const char *norma_activation_name(norma_activation activation)
+{
+    static const char *const names[] = {
+        [NORMA_IDENTITY] = "identity",
+        [NORMA_RELU] = "relu",
+        [NORMA_LEAKY_RELU] = "leaky_relu",
+        [NORMA_CLIP] = "clip",
+        [NORMA_SILU] = "silu",
+        [NORMA_GELU] = "gelu",
+        [NORMA_GELU_TANH] = "gelu_tanh",
+        [NORMA_SIGMOID] = "sigmoid",
+        [NORMA_TANH] = "tanh",
+        [NORMA_HARD_SWISH] = "hard_swish",
+        [NORMA_HARD_SIGMOID] = "hard_sigmoid",
+        [NORMA_MISH] = "mish",
+        [NORMA_ELU] = "elu",
+    };
+    return activation >= NORMA_IDENTITY && activation <= NORMA_ELU ? names[activation] : "unknown";
+}

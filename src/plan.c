@@ -61,6 +61,18 @@ static const char *geometry_name(norma_geometry geometry)
     return geometry == NORMA_ROWS ? "rows" : geometry == NORMA_PLANES ? "planes" : "fibers";
 }
 
+/* What is not done in the one pass on vectors that one would expect. */
+static const char *notes_of(const norma_plan *plan)
+{
+    const norma_problem *problem = &plan->problem;
+    const norma_activation activation = problem->epilogue.activation;
+    const bool curve = activation >= NORMA_SILU && activation != NORMA_HARD_SWISH && activation != NORMA_HARD_SIGMOID;
+    if (norma_sums_apart(problem, plan->blocking.threads)) {
+        return ", a pass of its own for the sums";
+    }
+    return curve && problem->dtype == NORMA_F64 ? ", the activation by libm" : "";
+}
+
 size_t norma_plan_describe(const norma_plan *plan, char *buffer, size_t size)
 {
     if (size > 0 && buffer) {
@@ -78,9 +90,12 @@ size_t norma_plan_describe(const norma_plan *plan, char *buffer, size_t size)
     int64_t knob[NORMA_KNOB_COUNT];
     norma_knobs_of(knob, &plan->problem, &plan->blocking);
     norma_knobs_describe(knob, blocking, sizeof blocking);
-    const int length =
-        snprintf(buffer, buffer ? size : 0, "%s %s %s axes 0x%x: %s, kernel %s, %s, tuning %s", norma_op_name(plan->desc.op),
-                 norma_dtype_name(plan->desc.dtype), shape, (unsigned)plan->desc.axes, geometry_name(plan->problem.geometry),
-                 plan->entry->name, blocking, plan->tuned_by);
+    const norma_activation activation = plan->desc.activation;
+    const int length = snprintf(buffer, buffer ? size : 0, "%s%s%s%s%s %s %s axes 0x%x: %s, kernel %s, %s%s, tuning %s",
+                                plan->desc.residual == NORMA_RESIDUAL_BEFORE ? "add+" : "", norma_op_name(plan->desc.op),
+                                plan->desc.residual == NORMA_RESIDUAL_AFTER ? "+add" : "", activation ? "+" : "",
+                                activation ? norma_activation_name(activation) : "", norma_dtype_name(plan->desc.dtype), shape,
+                                (unsigned)plan->desc.axes, geometry_name(plan->problem.geometry), plan->entry->name, blocking,
+                                notes_of(plan), plan->tuned_by);
     return length < 0 ? 0 : (size_t)length;
 }

@@ -58,6 +58,21 @@ static inline bool norma_rows_have_channels(const norma_problem *problem)
     return problem->geometry == NORMA_ROWS && problem->channels && problem->per_channel < problem->length;
 }
 
+/* Rows too long, or too few for the threads, go in units of a part of a row or several: the way of planes. */
+static inline bool norma_rows_as_planes(const norma_problem *problem, int64_t rows, int threads)
+{
+    /* A row beyond NORMA_SEGMENTS_MAX leaves has segments, which only planes know, as they alone know given statistics. */
+    const bool segmented = problem->length > (int64_t)NORMA_RUN_LEAF * NORMA_SEGMENTS_MAX;
+    return segmented || problem->given || (rows < threads && problem->length > NORMA_RUN_LEAF);
+}
+
+/* Whether x + residual is a pass of its own: where the sums of a reduced set do not stay near. */
+static inline bool norma_sums_apart(const norma_problem *problem, int threads)
+{
+    const bool fused = problem->geometry == NORMA_ROWS && !norma_rows_as_planes(problem, problem->outer, threads);
+    return problem->sums && !fused;
+}
+
 /* Elements of scale and of shift. */
 static inline int64_t norma_problem_parameters(const norma_problem *problem)
 {

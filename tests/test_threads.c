@@ -72,7 +72,7 @@ static void run_one_plan(norma_context *context, size_t index)
 static void one_plan_serial(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < cases_count(); i += SUITE_QUICK ? 3 : 1) {
+    for (size_t i = 0; i < cases_count(); i += SUITE_QUICK ? 5 : 2) {
         norma_context *context = isa_context(isa_on_cpu(NORMA_ISA_AVX2) ? NORMA_ISA_AVX2 : NORMA_ISA_GENERIC, 1, NULL, NULL);
         run_one_plan(context, i);
         norma_context_destroy(context);
@@ -83,7 +83,7 @@ static void one_plan_serial(void **state)
 static void one_plan_with_a_caller_pool(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < cases_count(); i += 3) {
+    for (size_t i = 0; i < cases_count(); i += 4) {
         pool p = {.threads = 3};
         norma_context *context = isa_context(NORMA_ISA_GENERIC, 3, pool_parallel_for, &p);
         run_one_plan(context, i);
@@ -95,7 +95,7 @@ static void one_plan_with_a_caller_pool(void **state)
 static void one_plan_with_default_threads(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < cases_count(); i += 3) {
+    for (size_t i = 0; i < cases_count(); i += 4) {
         norma_context *context = isa_context(NORMA_ISA_GENERIC, 2, NULL, NULL);
         run_one_plan(context, i);
         norma_context_destroy(context);

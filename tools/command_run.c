@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_OUTPUTS = 5 };
+enum { MOST_OUTPUTS = 6 };
 
 /* All that one `norma run` holds; freed together whatever happens. */
 typedef struct run_job {
     const run_op *op;
     run_options options;
-    npy_array input, scale, bias, mean, variance;
+    npy_array input, scale, bias, mean, variance, residual;
     run_problem problem;
     norma_context *context;
     norma_plan *plan;
@@ -87,6 +87,25 @@ static bool read_param(run_job *job, run_option option, npy_array *array)
     return npy_convert(array, type_of_lanes(problem->desc.dtype), &job->failure);
 }
 
+/* An array of the input's shape, in its type. */
+static bool read_residual(run_job *job)
+{
+    if (!job->options.text[OPTION_RESIDUAL]) {
+        return true;
+    }
+    if (!read_option_file(job, OPTION_RESIDUAL, &job->residual)) {
+        return false;
+    }
+    const npy_array *residual = &job->residual, *input = &job->input;
+    if (residual->rank != input->rank ||
+        memcmp(residual->shape, input->shape, (size_t)input->rank * sizeof *input->shape) != 0) {
+        fail(&job->failure, EXIT_USER, "its shape is %s, but the input's is %s",
+             npy_describe_shape(residual->rank, residual->shape).text, npy_describe_shape(input->rank, input->shape).text);
+        return fail_about(&job->failure, "--residual '%s': ", job->options.text[OPTION_RESIDUAL]);
+    }
+    return npy_convert(&job->residual, type_of_dtype(job->problem.desc.dtype), &job->failure);
+}
+
 static bool read_inputs(run_job *job)
 {
     if (!read_option_file(job, OPTION_INPUT, &job->input)) {
@@ -101,7 +120,7 @@ static bool read_inputs(run_job *job)
     }
     job->problem.desc.parameter_dtype = dtype == NORMA_F64 ? NORMA_F64 : NORMA_F32;
     return read_param(job, OPTION_SCALE, &job->scale) && read_param(job, OPTION_BIAS, &job->bias) &&
-           read_param(job, OPTION_MEAN, &job->mean) && read_param(job, OPTION_VARIANCE, &job->variance);
+           read_param(job, OPTION_MEAN, &job->mean) && read_param(job, OPTION_VARIANCE, &job->variance) && read_residual(job);
 }
 
 static void add_output(run_job *job, run_option option)
@@ -172,6 +191,8 @@ static bool compute(run_job *job)
     job->args.scale = job->scale.data;
     job->args.shift = job->bias.data;
     const run_problem *problem = &job->problem;
+    job->args.residual = job->residual.data;
+    job->args.sum = make_output(job, OPTION_RESIDUAL_OUT, type, job->input.rank, job->input.shape, &ok);
     job->args.y = make_output(job, OPTION_OUTPUT, type, job->input.rank, job->input.shape, &ok);
     job->args.mean = make_output(job, OPTION_SAVE_MEAN, statistic, problem->saved_rank, problem->saved_shape, &ok);
     job->args.rstd = make_output(job, saved, statistic, problem->saved_rank, problem->saved_shape, &ok);
@@ -218,6 +239,7 @@ static bool perform(run_job *job)
         return false;
     }
     add_output(job, OPTION_OUTPUT);
+    add_output(job, OPTION_RESIDUAL_OUT);
     add_output(job, OPTION_SAVE_MEAN);
     add_output(job, OPTION_SAVE_RSTD);
     add_output(job, OPTION_SAVE_VARIANCE);
@@ -243,6 +265,7 @@ static void free_job(run_job *job)
     npy_free(&job->bias);
     npy_free(&job->mean);
     npy_free(&job->variance);
+    npy_free(&job->residual);
 }
 
 static bool find_op(run_job *job)

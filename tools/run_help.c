@@ -89,10 +89,11 @@ static void print_examples(const char *examples)
 static void print_files_and_status(void)
 {
     printf("\nFiles:\n");
-    print_wrapped("All files are NumPy's .npy: versions 1.0 to 3.0, little-endian f16, f32 or f64, C order, 1 to 8 dimensions "
-                  "(numpy.save and numpy.load). Output files appear complete or not at all, and replace what has their name; "
-                  "an output may be the input.",
-                  4);
+    print_wrapped(
+        "All files are NumPy's .npy: versions 1.0 to 3.0, little-endian f16, f32 or f64, or uint16 for bf16, C order, 1 to 8 dimensions "
+        "(numpy.save and numpy.load). Output files appear complete or not at all, and replace what has their name; "
+        "an output may be the input.",
+        4);
     printf("\nEnvironment:\n");
     print_wrapped("NORMA_ISA=generic|avx2|avx512|neon lowers the instruction set; NORMA_NUM_THREADS=N is the default of "
                   "--threads; NORMA_VERBOSE=1 prints a line per plan on standard error.",

@@ -40,6 +40,42 @@ static bool settle_epsilon(const run_options *options, norma_desc *desc, tool_fa
     return true;
 }
 
+/* What alpha and beta an activation has. */
+static bool settle_activation(const run_options *options, norma_desc *desc, tool_failure *failure)
+{
+    const norma_activation activation = (norma_activation)options->value[OPTION_ACTIVATION];
+    const bool hard = activation == NORMA_HARD_SWISH || activation == NORMA_HARD_SIGMOID;
+    const bool has_beta = hard || activation == NORMA_CLIP;
+    const bool has_alpha = has_beta || activation == NORMA_LEAKY_RELU || activation == NORMA_ELU;
+    if ((options->text[OPTION_ALPHA] && !has_alpha) || (options->text[OPTION_BETA] && !has_beta)) {
+        return fail(failure, EXIT_USER, "--%s goes with %s", options->text[OPTION_BETA] && !has_beta ? "beta" : "alpha",
+                    options->text[OPTION_BETA] && !has_beta ? "--activation clip, hard-swish or hard-sigmoid"
+                                                            : "--activation leaky-relu, elu, clip, hard-swish or hard-sigmoid");
+    }
+    norma_desc_activate(desc, activation);
+    desc->activation_alpha = options->text[OPTION_ALPHA] ? options->alpha : desc->activation_alpha;
+    desc->activation_beta = options->text[OPTION_BETA] ? options->beta : desc->activation_beta;
+    if (activation == NORMA_CLIP && desc->activation_alpha > desc->activation_beta) {
+        return fail(failure, EXIT_USER, "--activation clip: expected an alpha of at most beta, got %g and %g",
+                    desc->activation_alpha, desc->activation_beta);
+    }
+    return true;
+}
+
+static bool settle_residual(const run_options *options, norma_desc *desc, tool_failure *failure)
+{
+    if (!options->text[OPTION_RESIDUAL]) {
+        const run_option idle = options->text[OPTION_RESIDUAL_AT] ? OPTION_RESIDUAL_AT : OPTION_RESIDUAL_OUT;
+        return !options->text[idle] || fail(failure, EXIT_USER, "--%s needs --residual", run_option_name(idle));
+    }
+    desc->residual =
+        options->text[OPTION_RESIDUAL_AT] ? (norma_residual)options->value[OPTION_RESIDUAL_AT] : NORMA_RESIDUAL_BEFORE;
+    if (options->text[OPTION_RESIDUAL_OUT] && desc->residual != NORMA_RESIDUAL_BEFORE) {
+        return fail(failure, EXIT_USER, "--residual-out goes with --residual-at before: a residual after joins y only");
+    }
+    return true;
+}
+
 static const run_op ops[] = {
     {
         .name = "layer_norm",
@@ -152,10 +188,12 @@ static const run_op ops[] = {
     },
 };
 
-uint32_t run_common_options(void)
+uint64_t run_common_options(void)
 {
-    return OPTION_BIT(OPTION_INPUT) | OPTION_BIT(OPTION_OUTPUT) | OPTION_BIT(OPTION_DTYPE) | OPTION_BIT(OPTION_ISA) |
-           OPTION_BIT(OPTION_THREADS) | OPTION_BIT(OPTION_TIME) | OPTION_BIT(OPTION_VERBOSE) | OPTION_BIT(OPTION_HELP);
+    return OPTION_BIT(OPTION_INPUT) | OPTION_BIT(OPTION_OUTPUT) | OPTION_BIT(OPTION_ACTIVATION) | OPTION_BIT(OPTION_ALPHA) |
+           OPTION_BIT(OPTION_BETA) | OPTION_BIT(OPTION_RESIDUAL) | OPTION_BIT(OPTION_RESIDUAL_AT) |
+           OPTION_BIT(OPTION_RESIDUAL_OUT) | OPTION_BIT(OPTION_DTYPE) | OPTION_BIT(OPTION_ISA) | OPTION_BIT(OPTION_THREADS) |
+           OPTION_BIT(OPTION_TIME) | OPTION_BIT(OPTION_VERBOSE) | OPTION_BIT(OPTION_HELP);
 }
 
 const run_op *run_op_at(int index)
@@ -197,7 +235,8 @@ bool run_op_build(const run_op *op, const run_options *options, const npy_array 
                   tool_failure *failure)
 {
     memset(problem, 0, sizeof *problem);
-    if (!op->build(options, input, dtype, problem, failure) || !settle_epsilon(options, &problem->desc, failure)) {
+    if (!op->build(options, input, dtype, problem, failure) || !settle_epsilon(options, &problem->desc, failure) ||
+        !settle_activation(options, &problem->desc, failure) || !settle_residual(options, &problem->desc, failure)) {
         return false;
     }
     if (options->text[OPTION_SAVE_VARIANCE]) {

@@ -20,14 +20,14 @@ typedef struct run_op {
     const char *summary;
     const char *formula;                /* in lines of their own, indented by four */
     const char *example;                /* what follows `norma run`, a line each */
-    uint32_t takes;                     /* options beyond those that every op takes */
+    uint64_t takes;                     /* options beyond those that every op takes */
     const char *defaults[OPTION_COUNT]; /* for --help */
     bool (*build)(const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
                   tool_failure *failure);
 } run_op;
 
 /* Options that every op takes. */
-uint32_t run_common_options(void);
+uint64_t run_common_options(void);
 
 /* The ops in order; NULL past the last. */
 const run_op *run_op_at(int index);

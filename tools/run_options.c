@@ -34,6 +34,23 @@ static const option_word momentum_modes[] = {
 /* Values of norma_desc.running_unbiased. */
 static const option_word running_variances[] = {{"biased", 0}, {"unbiased", 1}, {NULL, 0}};
 
+static const option_word activations[] = {{"none", NORMA_IDENTITY},
+                                          {"relu", NORMA_RELU},
+                                          {"leaky-relu", NORMA_LEAKY_RELU},
+                                          {"clip", NORMA_CLIP},
+                                          {"silu", NORMA_SILU},
+                                          {"gelu", NORMA_GELU},
+                                          {"gelu-tanh", NORMA_GELU_TANH},
+                                          {"sigmoid", NORMA_SIGMOID},
+                                          {"tanh", NORMA_TANH},
+                                          {"hard-swish", NORMA_HARD_SWISH},
+                                          {"hard-sigmoid", NORMA_HARD_SIGMOID},
+                                          {"mish", NORMA_MISH},
+                                          {"elu", NORMA_ELU},
+                                          {NULL, 0}};
+
+static const option_word residuals[] = {{"before", NORMA_RESIDUAL_BEFORE}, {"after", NORMA_RESIDUAL_AFTER}, {NULL, 0}};
+
 static const option_word dtypes[] = {
     {"f32", NORMA_F32}, {"f64", NORMA_F64}, {"bf16", NORMA_BF16}, {"f16", NORMA_F16}, {NULL, 0}};
 
@@ -43,7 +60,16 @@ static const option_word isas[] = {{"generic", NORMA_ISA_GENERIC},
                                    {"neon", NORMA_ISA_NEON},
                                    {NULL, 0}};
 
-typedef enum option_kind { KIND_FLAG, KIND_FILE, KIND_INTEGER, KIND_WORD, KIND_AXES, KIND_EPSILON, KIND_MOMENTUM } option_kind;
+typedef enum option_kind {
+    KIND_FLAG,
+    KIND_FILE,
+    KIND_INTEGER,
+    KIND_WORD,
+    KIND_AXES,
+    KIND_EPSILON,
+    KIND_MOMENTUM,
+    KIND_NUMBER
+} option_kind;
 
 /* What getopt_long() returns for our first option: past every character, and past its 1 for an operand. */
 enum { FIRST_CODE = 256 };
@@ -124,6 +150,21 @@ static const option_row option_rows[OPTION_COUNT] = {
     [OPTION_SAVE_VARIANCE] = {"save-variance", KIND_FILE, "FILE",
                               "Where the v of --epsilon-mode goes, in the same shape. Not together with --save-rstd.", NULL, 0,
                               0},
+    [OPTION_ACTIVATION] = {"activation", KIND_WORD,
+                           "none|relu|leaky-relu|clip|silu|gelu|gelu-tanh|sigmoid|tanh|hard-swish|hard-sigmoid|mish|elu",
+                           "What y goes through at last, in the same pass. gelu is by erf. Without it, nothing.", activations,
+                           0, 0},
+    [OPTION_ALPHA] = {"alpha", KIND_NUMBER, "A",
+                      "The slope of leaky-relu (0.01) and elu (1); the least value of clip (0); hard-swish and hard-sigmoid "
+                      "have min(max(A y + B, 0), 1) in them (A 1/6).",
+                      NULL, 0, 0},
+    [OPTION_BETA] = {"beta", KIND_NUMBER, "B", "The largest value of clip (6); B of the hard ones (0.5).", NULL, 0, 0},
+    [OPTION_RESIDUAL] = {"residual", KIND_FILE, "FILE", "An array of the input's shape to add, see --residual-at.", NULL, 0, 0},
+    [OPTION_RESIDUAL_AT] = {"residual-at", KIND_WORD, "before|after",
+                            "Where the residual is added: before, to the input, and the sum (rounded to its type) is what is "
+                            "normalized; after, to the normalized, scaled and shifted values. Without it, before.",
+                            residuals, 0, 0},
+    [OPTION_RESIDUAL_OUT] = {"residual-out", KIND_FILE, "FILE", "Where the sum of input and residual goes.", NULL, 0, 0},
     [OPTION_DTYPE] =
         {"dtype", KIND_WORD, "f32|f64|bf16|f16",
          "The type of input and output; an input of another type is converted first. Without it, the input's type. "
@@ -193,13 +234,18 @@ static bool parse_axes(run_options *options, const char *text, tool_failure *fai
     }
 }
 
-static bool parse_number(const char *text, double *number)
+static bool parse_signed(const char *text, double *number)
 {
     char *end = NULL;
     if (strchr("+-.0123456789", text[0])) {
         *number = strtod(text, &end);
     }
-    return end && end != text && !*end && isfinite(*number) && *number >= 0;
+    return end && end != text && !*end && isfinite(*number);
+}
+
+static bool parse_number(const char *text, double *number)
+{
+    return parse_signed(text, number) && *number >= 0;
 }
 
 static bool parse_word(const option_word *words, const char *text, int *value)
@@ -241,6 +287,9 @@ static bool parse_value(run_options *options, run_option option, const char *tex
     case KIND_EPSILON:
         return parse_number(text, &options->epsilon) ||
                fail(failure, EXIT_USER, "--epsilon '%s': give a number, 0 or more", text);
+    case KIND_NUMBER:
+        return parse_signed(text, option == OPTION_ALPHA ? &options->alpha : &options->beta) ||
+               fail(failure, EXIT_USER, "--%s '%s': give a number", row->name, text);
     case KIND_MOMENTUM:
         return (parse_number(text, &options->momentum) && options->momentum <= 1) ||
                fail(failure, EXIT_USER, "--momentum '%s': give a number from 0 to 1", text);

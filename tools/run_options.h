@@ -31,6 +31,12 @@ typedef enum run_option {
     OPTION_SAVE_MEAN,
     OPTION_SAVE_RSTD,
     OPTION_SAVE_VARIANCE,
+    OPTION_ACTIVATION,
+    OPTION_ALPHA,
+    OPTION_BETA,
+    OPTION_RESIDUAL,
+    OPTION_RESIDUAL_AT,
+    OPTION_RESIDUAL_OUT,
     OPTION_DTYPE,
     OPTION_ISA,
     OPTION_THREADS,
@@ -41,7 +47,7 @@ typedef enum run_option {
 } run_option;
 
 /* A set of options, as bits. */
-#define OPTION_BIT(option) ((uint32_t)1 << (option))
+#define OPTION_BIT(option) ((uint64_t)1 << (option))
 
 typedef struct run_options {
     const char *op;                 /* NULL when none was given */
@@ -49,6 +55,8 @@ typedef struct run_options {
     int value[OPTION_COUNT];        /* of options that take an integer or a word (then the enumerator's) */
     double epsilon;
     double momentum;
+    double alpha;
+    double beta;
     int axes_count;
     int axes[NORMA_MAX_RANK];
 } run_options;

@@ -193,6 +193,7 @@ NORMA_API const char *norma_status_name(norma_status status);
 NORMA_API const char *norma_dtype_name(norma_dtype dtype);
 NORMA_API const char *norma_isa_name(norma_isa isa);
 NORMA_API const char *norma_op_name(norma_op op);
+NORMA_API const char *norma_activation_name(norma_activation activation); /* "identity", "relu", "gelu_tanh" */
 
 /* What the machine offers, found once per process. Sizes in bytes; 0 where the system does not tell. */
 typedef struct norma_cpu_info {

@@ -14,7 +14,7 @@ typedef struct rows_share {
 /* Rows are added to, some at a time, just before they are normalized: the sums are still in the caches then. */
 static void add_and_normalize(const rows_share *share, int64_t first, int64_t last)
 {
-    enum { NEAR = 32 * 1024 };
+    enum { NEAR = 256 * 1024 };
     const norma_plan *plan = share->plan;
     const norma_rows_kernel *kernel = plan->kernel;
     const int64_t length = share->job.length;
@@ -64,11 +64,7 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *all)
     const bool along = by_channel && norma_channels_along(plan);
     const int64_t turns = along ? problem->channels / problem->length : 1;
     const int64_t rows = problem->outer / turns;
-    /* A row beyond NORMA_SEGMENTS_MAX leaves has segments, which only planes know, as they alone know given and running
-     * statistics; fewer rows than threads are split. */
-    const bool segmented = problem->length > (int64_t)NORMA_RUN_LEAF * NORMA_SEGMENTS_MAX;
-    const bool only_planes = problem->given || all->running_mean;
-    const bool planes = segmented || only_planes || (rows < threads && problem->length > NORMA_RUN_LEAF);
+    const bool planes = norma_rows_as_planes(problem, rows, threads) || all->running_mean; /* which planes alone know */
     const bool sum_first = problem->sums && (planes || turns > 1);
     const norma_args summed = sum_first ? norma_drive_sum(plan, all) : *all;
     const norma_args *args = &summed;

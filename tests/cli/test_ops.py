@@ -1,5 +1,7 @@
 """What `norma run` computes, against NumPy in float64: every op, data type and option that changes the numbers."""
 
+import math
+
 import numpy as np
 
 from support import ToolTest, lp_norm, moments_norm, rms_norm
@@ -357,3 +359,98 @@ class TypesTest(ToolTest):
         y = self.run_op("rms_norm", x, "--scale", self.save("g.npy", np.float32([1, 1, 1, 1, 1e-9])))
         np.testing.assert_array_equal(np.signbit(y), np.signbit(x))
         self.assertEqual(list(y[0] == 0), [True, False, True, False, True])
+
+def to_bf16(x):
+    """f32 rounded to nearest even, as the bits of bf16."""
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
+def from_bf16(bits):
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+erf = np.vectorize(math.erf)
+ACTIVATIONS = {
+    "none": lambda y: y,
+    "relu": lambda y: np.maximum(y, 0),
+    "leaky-relu": lambda y: np.where(y < 0, 0.01 * y, y),
+    "clip": lambda y: np.clip(y, 0, 6),
+    "silu": lambda y: y / (1 + np.exp(-y)),
+    "gelu": lambda y: y * (1 + erf(y / np.sqrt(2))) / 2,
+    "gelu-tanh": lambda y: y * (1 + np.tanh(np.sqrt(2 / np.pi) * (y + 0.044715 * y ** 3))) / 2,
+    "sigmoid": lambda y: 1 / (1 + np.exp(-y)),
+    "tanh": np.tanh,
+    "hard-swish": lambda y: y * np.clip(y / 6 + 0.5, 0, 1),
+    "hard-sigmoid": lambda y: np.clip(y / 6 + 0.5, 0, 1),
+    "mish": lambda y: y * np.tanh(np.log1p(np.exp(y))),
+    "elu": lambda y: np.where(y < 0, np.expm1(y), y),
+}
+
+
+class EpilogueTest(ToolTest):
+    def test_every_activation(self):
+        x = self.normal(3, 8, 5, 7)
+        for name, activation in ACTIVATIONS.items():
+            y = self.run_op("group_norm", x, "--groups", 2, "--activation", name)
+            plain = moments_norm(x.reshape(3, 2, -1), 2, 1e-5)[0].reshape(x.shape)
+            self.check(y, activation(plain))
+
+    def test_alpha_and_beta(self):
+        x = self.normal(4, 60)
+        plain = moments_norm(x, 1, 1e-5)[0]
+        self.check(self.run_op("layer_norm", x, "--activation", "clip", "--alpha", "-0.5", "--beta", 1), np.clip(plain, -0.5, 1))
+        self.check(self.run_op("layer_norm", x, "--activation", "elu", "--alpha", 2), np.where(plain < 0, 2 * np.expm1(plain), plain))
+        y = self.run_op("layer_norm", x, "--activation", "hard-sigmoid", "--alpha", 0.2, "--beta", 0.4)
+        self.check(y, np.clip(0.2 * plain + 0.4, 0, 1))
+
+    def test_residual_before(self):
+        x, r, g = self.normal(4, 60), self.normal(4, 60), self.normal(60)
+        self.save("r.npy", r)
+        y = self.run_op("rms_norm", x, "--residual", "r.npy", "--residual-out", "s.npy", "--scale", self.save("g.npy", g))
+        np.testing.assert_array_equal(self.load("s.npy"), x + r)
+        self.check(y, rms_norm(x + r, 1, 1e-5)[0] * g)
+
+    def test_residual_after(self):
+        x, r = self.normal(4, 8, 3, 5), self.normal(4, 8, 3, 5)
+        y = self.run_op("instance_norm", x, "--residual", self.save("r.npy", r), "--residual-at", "after", "--activation", "relu")
+        self.check(y, np.maximum(moments_norm(x, (2, 3), 1e-5)[0] + r, 0))
+
+    def test_bf16(self):
+        x, g = self.normal(4, 600), self.normal(600)
+        bits = to_bf16(x)
+        y = self.run_op("layer_norm", bits, "--dtype", "bf16", "--scale", self.save("g.npy", g), "--save-mean", "m.npy")
+        expected = moments_norm(from_bf16(bits), 1, 1e-5)
+        self.assertEqual(y.dtype, np.uint16)
+        error = np.abs(from_bf16(y) - expected[0] * g) / np.maximum(np.abs(expected[0] * g), 1e-3)
+        self.assertLessEqual(error.max(), 2.0 ** -8)
+        self.check(self.load("m.npy"), expected[1])
+        np.testing.assert_array_equal(self.run_op("layer_norm", x, "--dtype", "bf16", "--scale", "g.npy"), y)
+        self.save("r.npy", x)  # f32, rounded as it is read
+        self.run_op("rms_norm", bits, "--dtype", "bf16", "--residual", "r.npy", "--residual-out", "s.npy")
+        np.testing.assert_array_equal(self.load("s.npy"), to_bf16(2 * from_bf16(bits)))
+
+    def test_f64_is_rounded_once_to_narrow_types(self):
+        # Through f32 to nearest these would be rounded twice: a little past the middle of two bf16, or of two f16.
+        x = np.array([[1 + 2.0 ** -8 + 2.0 ** -40, 1 + 2.0 ** -8 - 2.0 ** -40, 1 + 2.0 ** -11 + 2.0 ** -40] * 2])
+        for dtype, steps in [("bf16", 7), ("f16", 10)]:
+            self.run_op("rms_norm", x, "--dtype", dtype, "--residual", self.save("r.npy", np.zeros_like(x)),
+                        "--residual-out", "s.npy")
+            s = self.load("s.npy")
+            s = from_bf16(s) if dtype == "bf16" else s.astype(np.float64)
+            np.testing.assert_array_equal(s, np.round(x * 2.0 ** steps) / 2.0 ** steps)
+
+    def test_mistakes(self):
+        self.save("x.npy", self.normal(3, 5))
+        self.save("r.npy", self.normal(5, 3))
+        self.save("u.npy", np.zeros((3, 5), np.uint16))
+        run = ["run", "layer_norm", "--input", "x.npy", "--output", "y.npy"]
+        for arguments, says in [(["--activation", "swish"], "silu"), (["--alpha", 1], "--alpha goes with"),
+                                (["--activation", "elu", "--beta", 1], "--beta goes with"),
+                                (["--activation", "clip", "--alpha", 7], "at most beta"),
+                                (["--activation", "elu", "--alpha", "nan"], "give a number"),
+                                (["--residual", "r.npy"], "(5, 3)"), (["--residual-at", "after"], "needs --residual"),
+                                (["--residual-out", "s.npy"], "needs --residual"), (["--residual", "none.npy"], "none.npy"),
+                                (["--residual", "x.npy", "--residual-at", "after", "--residual-out", "s.npy"], "before")]:
+            self.refuse(*run, *arguments, says=says)
+        self.refuse("run", "layer_norm", "--input", "u.npy", "--output", "y.npy", says="--dtype bf16")
