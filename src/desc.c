@@ -1,5 +1,6 @@
 #include "desc.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "dtype.h"
@@ -25,9 +26,12 @@ static norma_status check_epilogue(const norma_desc *desc)
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.activation: expected a norma_activation, got %d",
                           (int)desc->activation);
     }
-    if (desc->activation == NORMA_CLIP ? !(alpha <= beta) : isnan(alpha) || isinf(alpha) || isnan(beta) || isinf(beta)) {
+    const double most = desc->dtype == NORMA_F64 ? DBL_MAX : (double)FLT_MAX;
+    if (desc->activation == NORMA_CLIP ? !(alpha <= beta) : !(fabs(alpha) <= most && fabs(beta) <= most)) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.activation_alpha: expected %s, got %g and %g",
-                          desc->activation == NORMA_CLIP ? "at most desc.activation_beta" : "finite numbers", alpha, beta);
+                          desc->activation == NORMA_CLIP ? "at most desc.activation_beta"
+                                                         : "finite numbers of the type that is computed in",
+                          alpha, beta);
     }
     if (desc->residual < NORMA_RESIDUAL_NONE || desc->residual > NORMA_RESIDUAL_AFTER) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.residual: expected a norma_residual, got %d", (int)desc->residual);

@@ -69,7 +69,8 @@ static inline bool norma_rows_as_planes(const norma_problem *problem, int64_t ro
 /* Whether x + residual is a pass of its own: where the sums of a reduced set do not stay near. */
 static inline bool norma_sums_apart(const norma_problem *problem, int threads)
 {
-    const bool fused = problem->geometry == NORMA_ROWS && !norma_rows_as_planes(problem, problem->outer, threads);
+    const bool in_turns = problem->channels && problem->per_channel == 1 && problem->length > 1; /* scale lies along a row */
+    const bool fused = problem->geometry == NORMA_ROWS && !in_turns && !norma_rows_as_planes(problem, problem->outer, threads);
     return problem->sums && !fused;
 }
 

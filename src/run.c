@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "drivers/drivers.h"
 #include "error.h"
 #include "operands.h"
@@ -37,12 +39,14 @@ static bool same_place(const norma_problem *problem, const norma_args *args)
            (problem->geometry != NORMA_ROWS || problem->outer <= 1 || problem->kept[0].x_stride == problem->kept[0].y_stride);
 }
 
-/* What is read and written element by element may be one tensor: sum and what is added, or y and a residual that joins last. */
-static bool adds_in_place(const norma_problem *problem, const norma_args *args, const void *out, const void *in)
+/* What is read and written element by element may be one tensor: sum and what is added, or a dense y and a residual that joins
+ * last. */
+static bool adds_in_place(const norma_problem *problem, const range *out, const range *in)
 {
-    const bool is_sum = out == args->sum && (out == args->x || out == args->residual);
-    const bool is_last = problem->epilogue.residual && out == args->y && in == args->residual;
-    return out == in && (is_sum || (is_last && problem->y_span == problem->sets * problem->count));
+    const bool sum = strcmp(out->name, "sum") == 0 && (strcmp(in->name, "x") == 0 || strcmp(in->name, "residual") == 0);
+    const bool last = problem->epilogue.residual && strcmp(out->name, "y") == 0 && strcmp(in->name, "residual") == 0 &&
+                      problem->y_span == problem->sets * problem->count;
+    return out->data == in->data && (sum || last);
 }
 
 static norma_status check_overlap(const norma_problem *problem, const norma_args *args, const norma_operand *operands,
@@ -61,7 +65,7 @@ static norma_status check_overlap(const norma_problem *problem, const norma_args
                 continue;
             }
             const bool y_and_x = a == NORMA_OPERAND_Y && b == NORMA_OPERAND_X;
-            if (adds_in_place(problem, args, out->data, other->data)) {
+            if (adds_in_place(problem, out, other)) {
                 continue;
             }
             if (y_and_x && (same_place(problem, args) || rows_interleave(problem, other, out))) {

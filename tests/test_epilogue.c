@@ -263,7 +263,72 @@ static void mistakes(void **state)
     check_refused(norma_run(plan, &args), NORMA_INVALID_ARGUMENT, "overlaps");
     args.sum = y;
     check_refused(norma_run(plan, &args), NORMA_INVALID_ARGUMENT, "overlaps");
+    args.y = args.sum = x;
+    check_refused(norma_run(plan, &args), NORMA_INVALID_ARGUMENT, "args.y: overlaps args.sum");
+    args.y = args.sum = r;
+    check_refused(norma_run(plan, &args), NORMA_INVALID_ARGUMENT, "overlaps");
     norma_plan_destroy(plan);
+    desc.residual = NORMA_RESIDUAL_AFTER;
+    check_success(norma_plan_create(&plan, NULL, &desc));
+    args.sum = NULL;
+    args.y = r;
+    args.residual = args.scale = r;
+    check_refused(norma_run(plan, &args), NORMA_INVALID_ARGUMENT, "args.y: overlaps args.scale");
+    norma_plan_destroy(plan);
+    norma_desc_activate(&desc, NORMA_HARD_SWISH);
+    desc.activation_alpha = 1e39;
+    check_refused(norma_plan_create(&plan, NULL, &desc), NORMA_INVALID_ARGUMENT, "desc.activation_alpha");
+}
+
+/* A residual of infinity, where formulas have infinity times 0. */
+static void infinite_residuals(void **state)
+{
+    (void)state;
+    const int64_t shape[] = {1, 40};
+    static double x[40], r[40], y[40];
+    static const norma_activation vanishing[] = {NORMA_SILU, NORMA_GELU, NORMA_GELU_TANH, NORMA_MISH};
+    for (size_t k = 0; k < COUNT_OF(vanishing); k++) {
+        norma_desc desc = norma_layer_norm_desc(2, shape, -1, NORMA_F64);
+        norma_desc_activate(&desc, vanishing[k]);
+        desc.residual = NORMA_RESIDUAL_AFTER;
+        for (int i = 0; i < 40; i++) {
+            x[i] = i;
+            r[i] = i % 2 ? -INFINITY : INFINITY;
+        }
+        for (norma_isa isa = isa_next(0); isa; isa = isa_next(isa)) {
+            run_in(isa, &desc, (norma_args){.x = x, .y = y, .residual = r});
+            for (int i = 0; i < 40; i++) {
+                check(i % 2 ? fabs(y[i]) < 1e-300 : y[i] == INFINITY);
+            }
+        }
+    }
+}
+
+/* An absent shift adds nothing, not even the sign of a zero, however rows are split. */
+static void zeros_keep_their_sign(void **state)
+{
+    (void)state;
+    enum { CHANNELS = 8, SPATIAL = 9000, COUNT = CHANNELS * SPATIAL };
+    static float x[COUNT], one[COUNT], many[COUNT], scale[CHANNELS];
+    for (int i = 0; i < COUNT; i++) {
+        x[i] = 3;
+    }
+    for (int c = 0; c < CHANNELS; c++) {
+        scale[c] = c % 2 ? -1 : 1;
+    }
+    const norma_desc desc = norma_group_norm_desc(1, CHANNELS, SPATIAL, 4, NORMA_NCHW, NORMA_F32);
+    for (norma_isa isa = isa_next(0); isa; isa = isa_next(isa)) {
+        for (int threads = 1; threads <= 8; threads += 7) {
+            norma_context *context = isa_context(isa, threads, NULL, NULL);
+            norma_plan *plan;
+            check_success(norma_plan_create(&plan, context, &desc));
+            const norma_args args = {.struct_size = sizeof args, .x = x, .y = threads == 1 ? one : many, .scale = scale};
+            check_success(norma_run(plan, &args));
+            norma_plan_destroy(plan);
+            norma_context_destroy(context);
+        }
+        check(memcmp(one, many, sizeof one) == 0);
+    }
 }
 
 int main(int argc, char **argv)
@@ -277,6 +342,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(in_place),
         cmocka_unit_test(special_values),
         cmocka_unit_test(mistakes),
+        cmocka_unit_test(infinite_residuals),
+        cmocka_unit_test(zeros_keep_their_sign),
     };
     return suite_main("epilogue", tests, COUNT_OF(tests), argc, argv);
 }

@@ -466,7 +466,7 @@ typedef struct norma_plan norma_plan;
  * not know, …). An extent of 0 outside the reduction is fine: such a plan's run writes nothing.
  * The plan is immutable: any threads may run it at once.
  *
- * With desc.planning = NORMA_MEASURE it times ways to run the plan on buffers of its own (six tensors at most, three of large
+ * With desc.planning = NORMA_MEASURE it times ways to run the plan on buffers of its own (eight tensors at most, five of large
  * ones; else NORMA_OUT_OF_MEMORY) and on the context's threads (a parallel_for gets the context's pool), and keeps the best in
  * the context, for later plans and norma_context_save_tuning(). What time allows is tried; a shape is measured once. Nothing
  * else should run meanwhile. Plans that measure in one context wait for each other. */
@@ -491,7 +491,8 @@ typedef struct norma_args {
     const void *given_variance; /* likewise; at least 0 */
     void *running_mean;         /* batch and instance norm of x's own statistics: [c], updated; both or neither */
     void *running_variance;
-    const void *residual; /* dense, in x's shape and type, with desc.residual; may be sum, not y */
+    const void *residual; /* dense, in x's shape and type, with desc.residual; with RESIDUAL_BEFORE it may be sum, with
+                                   RESIDUAL_AFTER a dense y */
     void *sum; /* out, with NORMA_RESIDUAL_BEFORE: x + residual, dense, in x's shape and type; may be x or residual; NULL:
                   not wanted */
     int64_t *updates; /* counts the updates of the running statistics when not NULL; NORMA_MOMENTUM_CUMULATIVE needs it */

@@ -74,7 +74,7 @@ static norma_affine affine_of_channel(const norma_plan *plan, const norma_args *
 {
     const norma_dtype dtype = plan->problem.parameter_dtype;
     return norma_affine_with(affine, args->scale ? norma_dtype_get(dtype, args->scale, channel) : 1,
-                             args->shift ? norma_dtype_get(dtype, args->shift, channel) : 0);
+                             args->shift ? norma_dtype_get(dtype, args->shift, channel) : -0.0);
 }
 
 static void write_pieces(const norma_plan *plan, const norma_pieces *pieces)

@@ -29,6 +29,12 @@ INLINE vec epilogue_clamp(vec x, vec low, vec high)
     return V(min)(high, V(max)(low, x));
 }
 
+/* Alpha or beta in the type of a lane: bounds of a clip may lie beyond its range. */
+INLINE real epilogue_bound(double value)
+{
+    return value > (double)REAL_MAX ? (real)INFINITY : value < -(double)REAL_MAX ? -(real)INFINITY : (real)value;
+}
+
 /* alpha x + beta, in [0, 1]. */
 INLINE vec epilogue_hard_sigmoid(vec x, real alpha, real beta)
 {
@@ -42,10 +48,13 @@ INLINE real epilogue_lane(norma_activation activation, real x)
 {
     switch (activation) {
     case NORMA_SILU:
+        x = x < -800 ? -800 : x; /* infinity times 0 is no number */
         return x < 0 ? x * exp(x) / (1 + exp(x)) : x / (1 + exp(-x));
     case NORMA_GELU:
+        x = x < -40 ? -40 : x;
         return x * (0.5 * erfc(x * -0.70710678118654752440));
     case NORMA_GELU_TANH: {
+        x = x < -40 ? -40 : x;
         const real u = 1.5957691216057307117 * (x + 0.044715 * x * x * x); /* 2 sqrt(2 / pi) */
         return u < 0 ? x * exp(u) / (1 + exp(u)) : x / (1 + exp(-u));
     }
@@ -54,6 +63,7 @@ INLINE real epilogue_lane(norma_activation activation, real x)
     case NORMA_TANH:
         return tanh(x);
     case NORMA_MISH:
+        x = x < -800 ? -800 : x;
         return x * tanh(x > 36 ? x : log1p(exp(x)));
     default: /* ELU's other half */
         return expm1(x);
@@ -106,7 +116,7 @@ INLINE void epilogue_curves(norma_activation activation, vec *v, int count)
 
 INLINE void epilogue_activate(const norma_epilogue *e, vec *v, int count)
 {
-    const real alpha = (real)e->alpha, beta = (real)e->beta;
+    const real alpha = epilogue_bound(e->alpha), beta = epilogue_bound(e->beta);
     switch (e->activation) {
     case NORMA_IDENTITY:
         return;

@@ -40,7 +40,8 @@ INLINE vec write_one(fiber_step step, const fiber_rows *rows, int64_t k, vec x, 
 {
     const vec out = step.statistic == NORMA_MOMENTS ? V(fma)(V(sub)(x, center), factor, low) : V(mul)(x, factor);
     if (step.clamp) {
-        return epilogue_clamp(out, V(set1)((real)rows->epilogue->alpha), V(set1)((real)rows->epilogue->beta));
+        return epilogue_clamp(out, V(set1)(epilogue_bound(rows->epilogue->alpha)),
+                              V(set1)(epilogue_bound(rows->epilogue->beta)));
     }
     return step.affine ? V(fma)(out, V(set1)(parameter_at(&rows->scale, k)), V(set1)(parameter_at(&rows->shift, k))) : out;
 }

@@ -118,9 +118,12 @@ INLINE vec write_vector(write_step step, const row_vectors *row, vec x, vec scal
 }
 
 /* What a step adds to what a vector goes through, in the loops that do not take just any epilogue. */
-INLINE vec write_clamped(write_step step, const norma_epilogue *e, vec y)
+INLINE vec write_clamped(write_step step, const out_rows *rows, vec y)
 {
-    return step.epilogue == EPILOGUE_CLAMP ? epilogue_clamp(y, V(set1)((real)e->alpha), V(set1)((real)e->beta)) : y;
+    if (step.epilogue != EPILOGUE_CLAMP) {
+        return y;
+    }
+    return epilogue_clamp(y, V(set1)(epilogue_bound(rows->epilogue->alpha)), V(set1)(epilogue_bound(rows->epilogue->beta)));
 }
 
 INLINE vec load_scale(write_step step, const out_rows *rows, int64_t i, int k, int lanes)
@@ -157,7 +160,7 @@ INLINE void write_vectors(write_step step, const out_rows *rows, const row_vecto
                     simd_prefetch(next);
                 }
             }
-            const vec v = write_clamped(step, rows->epilogue, write_vector(step, &row[r], M(load)(x), scale, shift));
+            const vec v = write_clamped(step, rows, write_vector(step, &row[r], M(load)(x), scale, shift));
             if (step.stream) {
                 M(stream)(y, v);
             } else {
@@ -175,8 +178,7 @@ INLINE void write_part(write_step step, const out_rows *rows, const row_vectors 
     for (int r = 0; r < step.lockstep; r++) {
         const vec x = M(load_part)(rows->x + r * rows->x_stride + i, count);
         M(store_part)
-        (rows->y + r * rows->y_stride + i, write_clamped(step, rows->epilogue, write_vector(step, &row[r], x, scale, shift)),
-         count);
+        (rows->y + r * rows->y_stride + i, write_clamped(step, rows, write_vector(step, &row[r], x, scale, shift)), count);
     }
 }
 
@@ -234,7 +236,10 @@ INLINE void write_any_range(const out_rows *rows, const row_vectors *row, int64_
         for (int k = 0; k < EPILOGUE_VECTORS; k++) {
             v[k] = write_any_vector(rows, row, i, k, NORMA_WIDTH);
         }
-        simd_prefetch(rows->x + i + rows->ahead);
+        UNROLL
+        for (int k = 0; k < EPILOGUE_VECTORS; k += NORMA_LINE_VECTORS) {
+            simd_prefetch(rows->x + i + k * NORMA_WIDTH + rows->ahead);
+        }
         epilogue_pair(rows->epilogue, v, residual ? residual + i : NULL);
         UNROLL
         for (int k = 0; k < EPILOGUE_VECTORS; k++) {

@@ -66,10 +66,28 @@ static void count_runs(norma_rig *rig, double floor_seconds)
     rig->warm_seconds = bytes < norma_cpu()->l3_size ? 4 * (norma_clock() - start) : 0;
 }
 
+/* What a timed run is given: all inputs that the plan takes, y and, as those who add a residual want it, the sum. */
+static bool is_lent(const norma_operand *operand)
+{
+    return operand->taken && (!operand->output || operand->needed || strcmp(operand->name, "sum") == 0);
+}
+
+/* Of all that, in bytes. */
+static size_t lent_bytes(const norma_problem *problem)
+{
+    norma_operand operands[NORMA_OPERANDS_MAX];
+    const int count = norma_operands_of(problem, operands);
+    size_t all = 0;
+    for (int i = 0; i < count; i++) {
+        all += is_lent(&operands[i]) ? padded((size_t)norma_operand_bytes(&operands[i])) : 0;
+    }
+    return all;
+}
+
 bool norma_rig_fits(const norma_plan *plan)
 {
     const norma_problem *problem = &plan->problem;
-    const size_t bytes = (size_t)(problem->x_span + 2 * problem->y_span) * norma_dtype_size(problem->dtype);
+    const size_t bytes = lent_bytes(problem) + (size_t)problem->y_span * norma_dtype_size(problem->dtype);
     const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
     return pages <= 0 || size <= 0 || bytes / 3 * 4 / (size_t)size < (size_t)pages;
 }
@@ -85,12 +103,6 @@ static void compute(norma_rig *rig)
     norma_run(&rig->plan, &args);
 }
 
-/* What a timed run is given: all inputs that the plan takes, and y. */
-static bool is_lent(const norma_operand *operand)
-{
-    return operand->taken && (!operand->output || operand->needed);
-}
-
 bool norma_rig_create(norma_rig *rig, const norma_plan *plan, double floor_seconds)
 {
     const norma_problem *problem = &plan->problem;
@@ -98,10 +110,7 @@ bool norma_rig_create(norma_rig *rig, const norma_plan *plan, double floor_secon
     const int count = norma_operands_of(problem, operands);
     const size_t y = (size_t)norma_operand_bytes(&operands[NORMA_OPERAND_Y]);
     const size_t saved = 2 * (size_t)problem->sets * norma_dtype_size(problem->statistic_dtype);
-    size_t all = padded(y) + 2 * padded(saved);
-    for (int i = 0; i < count; i++) {
-        all += is_lent(&operands[i]) ? padded((size_t)norma_operand_bytes(&operands[i])) : 0;
-    }
+    const size_t all = lent_bytes(problem) + padded(y) + 2 * padded(saved);
     memset(rig, 0, sizeof *rig);
     rig->memory = norma_rig_fits(plan) ? aligned_alloc(4096, all) : NULL;
     if (!rig->memory) {
