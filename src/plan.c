@@ -39,6 +39,7 @@ norma_status norma_plan_init(norma_plan *plan, norma_context *context, const nor
         return status;
     }
     const norma_problem *problem = &plan->problem;
+    plan->operands_count = norma_operands_of(problem, plan->operands);
     plan->entry = norma_kernel_find(problem->geometry, problem->normalizer.statistic, problem->dtype);
     plan->kernel = plan->entry ? plan->entry->kernel[plan->context->isa] : NULL;
     if (!plan->kernel) {

@@ -3,12 +3,14 @@
 #define NORMA_PLAN_H
 
 #include "context.h"
-#include "problem.h"
+#include "operands.h"
 
 struct norma_plan {
     norma_context *context;
     norma_desc desc;
     norma_problem problem;
+    norma_operand operands[NORMA_OPERANDS_MAX]; /* what a run checks its tensors by */
+    int operands_count;
     const norma_kernel_entry *entry;
     const void *kernel; /* norma_<geometry>_kernel; planes run on the rows kernels */
     norma_blocking blocking;

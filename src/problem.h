@@ -58,6 +58,12 @@ static inline bool norma_rows_have_channels(const norma_problem *problem)
     return problem->geometry == NORMA_ROWS && problem->channels && problem->per_channel < problem->length;
 }
 
+/* Whether scales and shifts that go by channel lie along the run all the same: one element of it per channel. */
+static inline bool norma_channels_along(const norma_problem *problem)
+{
+    return problem->channels && problem->per_channel == 1 && problem->length > 1;
+}
+
 /* Rows too long, or too few for the threads, go in units of a part of a row or several: the way of planes. */
 static inline bool norma_rows_as_planes(const norma_problem *problem, int64_t rows, int threads)
 {
@@ -66,11 +72,12 @@ static inline bool norma_rows_as_planes(const norma_problem *problem, int64_t ro
     return segmented || problem->given || (rows < threads && problem->length > NORMA_RUN_LEAF);
 }
 
-/* Whether x + residual is a pass of its own: where the sums of a reduced set do not stay near. */
+/* Whether x + residual is a pass of its own: where the sums of a reduced set do not stay near. (With running statistics it is
+ * always one.) */
 static inline bool norma_sums_apart(const norma_problem *problem, int threads)
 {
-    const bool in_turns = problem->channels && problem->per_channel == 1 && problem->length > 1; /* scale lies along a row */
-    const bool fused = problem->geometry == NORMA_ROWS && !in_turns && !norma_rows_as_planes(problem, problem->outer, threads);
+    const bool fused = problem->geometry == NORMA_ROWS && !norma_channels_along(problem) &&
+                       !norma_rows_as_planes(problem, problem->outer, threads);
     return problem->sums && !fused;
 }
 

@@ -1,13 +1,11 @@
-#include <string.h>
-
 #include "drivers/drivers.h"
 #include "error.h"
-#include "operands.h"
 #include "running.h"
 
 /* A tensor of a run, as bytes. */
 typedef struct range {
     const char *name;
+    size_t field; /* in norma_args */
     const void *data;
     int64_t bytes;
     bool output;
@@ -43,21 +41,23 @@ static bool same_place(const norma_problem *problem, const norma_args *args)
  * last. */
 static bool adds_in_place(const norma_problem *problem, const range *out, const range *in)
 {
-    const bool sum = strcmp(out->name, "sum") == 0 && (strcmp(in->name, "x") == 0 || strcmp(in->name, "residual") == 0);
-    const bool last = problem->epilogue.residual && strcmp(out->name, "y") == 0 && strcmp(in->name, "residual") == 0 &&
+    const bool with_residual = in->field == offsetof(norma_args, residual);
+    const bool sum = out->field == offsetof(norma_args, sum) && (with_residual || in->field == offsetof(norma_args, x));
+    const bool last = problem->epilogue.residual && out->field == offsetof(norma_args, y) && with_residual &&
                       problem->y_span == problem->sets * problem->count;
     return out->data == in->data && (sum || last);
 }
 
-static norma_status check_overlap(const norma_problem *problem, const norma_args *args, const norma_operand *operands,
-                                  int count)
+static norma_status check_overlap(const norma_plan *plan, const norma_args *args)
 {
+    const norma_problem *problem = &plan->problem;
+    const int count = plan->operands_count;
     range tensors[NORMA_OPERANDS_MAX + 1];
     for (int i = 0; i < count; i++) {
-        const norma_operand *o = &operands[i];
-        tensors[i] = (range){o->name, norma_operand_get(o, args), norma_operand_bytes(o), o->output};
+        const norma_operand *o = &plan->operands[i];
+        tensors[i] = (range){o->name, o->field, norma_operand_get(o, args), norma_operand_bytes(o), o->output};
     }
-    tensors[count] = (range){"updates", args->updates, sizeof *args->updates, true};
+    tensors[count] = (range){"updates", offsetof(norma_args, updates), args->updates, sizeof *args->updates, true};
     for (int a = 0; a <= count; a++) {
         for (int b = 0; tensors[a].output && b <= count; b++) {
             const range *out = &tensors[a], *other = &tensors[b];
@@ -97,16 +97,15 @@ static norma_status check_tensor(const norma_operand *operand, const void *data)
 
 static norma_status check_args(const norma_plan *plan, const norma_args *args)
 {
-    norma_operand operands[NORMA_OPERANDS_MAX];
-    const int count = norma_operands_of(&plan->problem, operands);
-    for (int i = 0; i < count; i++) {
-        const norma_status status = check_tensor(&operands[i], norma_operand_get(&operands[i], args));
+    for (int i = 0; i < plan->operands_count; i++) {
+        const norma_operand *operand = &plan->operands[i];
+        const norma_status status = check_tensor(operand, norma_operand_get(operand, args));
         if (status != NORMA_SUCCESS) {
             return status;
         }
     }
     const norma_status status = norma_running_check(plan, args);
-    return status == NORMA_SUCCESS && !plan->problem.empty ? check_overlap(&plan->problem, args, operands, count) : status;
+    return status == NORMA_SUCCESS && !plan->problem.empty ? check_overlap(plan, args) : status;
 }
 
 norma_status norma_run(const norma_plan *plan, const norma_args *args)
@@ -125,9 +124,10 @@ norma_status norma_run(const norma_plan *plan, const norma_args *args)
     if (status != NORMA_SUCCESS || plan->problem.empty) {
         return status;
     }
-    const bool sums_apart = plan->problem.sums && plan->problem.geometry != NORMA_ROWS;
+    const norma_problem *problem = &plan->problem;
+    const bool sums_apart = norma_sums_apart(problem, plan->blocking.threads) || (problem->sums && known.running_mean);
     const norma_args rest = sums_apart ? norma_drive_sum(plan, &known) : known;
-    switch (plan->problem.geometry) {
+    switch (problem->geometry) {
     case NORMA_ROWS:
         norma_drive_rows(plan, &rest);
         break;

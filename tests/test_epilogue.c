@@ -132,17 +132,6 @@ static void parameters_of_activations(void **state)
     }
 }
 
-static void run_in(norma_isa isa, const norma_desc *desc, norma_args args)
-{
-    norma_context *context = isa_context(isa, 1, NULL, NULL);
-    norma_plan *plan;
-    args.struct_size = sizeof args;
-    check_success(norma_plan_create(&plan, context, desc));
-    check_success(norma_run(plan, &args));
-    norma_plan_destroy(plan);
-    norma_context_destroy(context);
-}
-
 /* The sum may take the place of x or of the residual, y that of a residual which joins last; without a sum y takes it. */
 static void in_place(void **state)
 {
@@ -162,7 +151,7 @@ static void in_place(void **state)
             desc.residual = turn == 4 ? NORMA_RESIDUAL_AFTER : NORMA_RESIDUAL_BEFORE;
             memcpy(other_x, x, sizeof x);
             memcpy(other_r, r, sizeof r);
-            run_in(isa, &desc, (norma_args){.x = x, .y = y, .residual = r});
+            isa_run_args(isa, &desc, (norma_args){.x = x, .y = y, .residual = r});
             norma_args args = {.x = other_x, .y = other_y, .residual = other_r};
             const float *result = other_y;
             if (turn == 0 || turn == 5) {
@@ -181,7 +170,7 @@ static void in_place(void **state)
                 result = other_r;
             }
             suite_case("turn %d on %s", turn, norma_isa_name(isa));
-            run_in(isa, &desc, args);
+            isa_run_args(isa, &desc, args);
             check(memcmp(result, y, sizeof y) == 0);
             for (int i = 0; args.sum && i < COUNT; i++) {
                 check(((const float *)args.sum)[i] == x[i] + r[i]);
@@ -208,7 +197,7 @@ static void special_values(void **state)
                 variance[i] = 1;
             }
             desc.epsilon_mode = NORMA_EPSILON_NONE;
-            run_in(isa, &desc, (norma_args){.x = x, .y = y, .given_mean = mean, .given_variance = variance});
+            isa_run_args(isa, &desc, (norma_args){.x = x, .y = y, .given_mean = mean, .given_variance = variance});
             for (int i = 0; i < C; i++) {
                 const bool vanishes = activation == NORMA_SILU || activation == NORMA_GELU || activation == NORMA_GELU_TANH ||
                                       activation == NORMA_MISH;
@@ -296,7 +285,7 @@ static void infinite_residuals(void **state)
             r[i] = i % 2 ? -INFINITY : INFINITY;
         }
         for (norma_isa isa = isa_next(0); isa; isa = isa_next(isa)) {
-            run_in(isa, &desc, (norma_args){.x = x, .y = y, .residual = r});
+            isa_run_args(isa, &desc, (norma_args){.x = x, .y = y, .residual = r});
             for (int i = 0; i < 40; i++) {
                 check(i % 2 ? fabs(y[i]) < 1e-300 : y[i] == INFINITY);
             }

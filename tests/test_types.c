@@ -10,20 +10,6 @@
 
 static const norma_dtype narrow[] = {NORMA_BF16, NORMA_F16};
 
-/* Runs a plan of the descriptor's on one instruction set. */
-static void run_on(norma_isa isa, const norma_desc *desc, norma_args args)
-{
-    norma_context_options options = {.struct_size = sizeof options, .threads = 1, .isa = isa};
-    norma_context *context;
-    norma_plan *plan;
-    args.struct_size = sizeof args;
-    check_success(norma_context_create(&context, &options));
-    check_success(norma_plan_create(&plan, context, desc));
-    check_success(norma_run(plan, &args));
-    norma_plan_destroy(plan);
-    norma_context_destroy(context);
-}
-
 /* With a mean of 0 and a variance of 1, y is x: every number that the type has is read and written exactly. */
 static void every_number_there_and_back(void **state)
 {
@@ -45,7 +31,7 @@ static void every_number_there_and_back(void **state)
             desc.epsilon_mode = NORMA_EPSILON_NONE;
             suite_case("%s on %s, layout %d", norma_dtype_name(dtype), norma_isa_name(isa), (int)layout);
             memset(y, 0xff, sizeof y);
-            run_on(isa, &desc, (norma_args){.x = x, .y = y, .given_mean = mean, .given_variance = variance});
+            isa_run_args(isa, &desc, (norma_args){.x = x, .y = y, .given_mean = mean, .given_variance = variance});
             for (int i = 0; i < NUMBERS; i++) {
                 if (isnan(element_get(dtype, x, i))) {
                     check(isnan(element_get(dtype, y, i)));
@@ -93,7 +79,7 @@ static void every_rounding(void **state)
         desc.parameter_dtype = NORMA_F32;
         for (norma_isa isa = isa_next(0); isa; isa = isa_next(isa)) {
             suite_case("%s on %s, %s", norma_dtype_name(dtype), norma_isa_name(isa), norma_op_name(desc.op));
-            run_on(isa, &desc, (norma_args){.x = x, .y = y, .shift = shift});
+            isa_run_args(isa, &desc, (norma_args){.x = x, .y = y, .shift = shift});
             for (uint32_t i = 0; i < NUMBERS; i++) {
                 const float from = shift[k % 2 ? i % (NUMBERS / 8) : i];
                 const uint16_t want = element_narrow_set(dtype, from);
@@ -153,7 +139,7 @@ static void rms_rounding_modes_bit_for_bit(void **state)
         }
         for (norma_isa isa = isa_next(0); isa; isa = isa_next(isa)) {
             suite_case("%s on %s, mode %d, f32 scale %d", norma_dtype_name(dtype), norma_isa_name(isa), (int)mode, wide);
-            run_on(isa, &desc, (norma_args){.x = x, .y = y, .scale = wide ? (const void *)scale : narrow_scale});
+            isa_run_args(isa, &desc, (norma_args){.x = x, .y = y, .scale = wide ? (const void *)scale : narrow_scale});
             for (int i = 0; i < ROWS * LENGTH; i++) {
                 double sum = 0;
                 for (int j = 0; j < LENGTH; j++) {

@@ -53,12 +53,6 @@ static inline bool norma_by_channel(const norma_plan *plan, const norma_args *ar
     return plan->problem.channels && (args->scale || args->shift);
 }
 
-/* Whether scales and shifts that go by channel lie along the run all the same: one element of it per channel. */
-static inline bool norma_channels_along(const norma_plan *plan)
-{
-    return plan->problem.channels && plan->problem.per_channel == 1 && plan->problem.length > 1;
-}
-
 /* What follows the affine, NULL for nothing. */
 static inline const norma_epilogue *norma_epilogue_of(const norma_plan *plan)
 {

@@ -93,7 +93,8 @@ static void write_range(const planes_set *set, int64_t run, int64_t first, int64
     const norma_plan *plan = set->plan;
     const norma_problem *problem = &plan->problem;
     const norma_args *args = set->args;
-    const bool several = norma_by_channel(plan, args) && !norma_channels_along(plan) && problem->per_channel < problem->length;
+    const bool several =
+        norma_by_channel(plan, args) && !norma_channels_along(problem) && problem->per_channel < problem->length;
     const int64_t each = several ? problem->per_channel : problem->length;
     int64_t x, y;
     norma_axes_offset(problem->reduced, problem->reduced_count, run, &x, &y);

@@ -56,19 +56,15 @@ static void normalize_share(void *argument, size_t index)
     }
 }
 
-void norma_drive_rows(const norma_plan *plan, const norma_args *all)
+void norma_drive_rows(const norma_plan *plan, const norma_args *args)
 {
     const norma_problem *problem = &plan->problem;
     const int threads = plan->blocking.threads;
-    const bool by_channel = norma_by_channel(plan, all);
-    const bool along = by_channel && norma_channels_along(plan);
+    const bool by_channel = norma_by_channel(plan, args);
+    const bool along = by_channel && norma_channels_along(problem);
     const int64_t turns = along ? problem->channels / problem->length : 1;
     const int64_t rows = problem->outer / turns;
-    const bool planes = norma_rows_as_planes(problem, rows, threads) || all->running_mean; /* which planes alone know */
-    const bool sum_first = problem->sums && (planes || turns > 1);
-    const norma_args summed = sum_first ? norma_drive_sum(plan, all) : *all;
-    const norma_args *args = &summed;
-    if (planes) {
+    if (norma_rows_as_planes(problem, rows, threads) || args->running_mean) { /* which planes alone know */
         norma_drive_planes(plan, args);
         return;
     }
@@ -95,7 +91,7 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *all)
         .rows = rows,
         .turns = turns,
         .tasks = rows < threads ? rows : threads,
-        .residual = problem->sums && !sum_first ? args->residual : NULL,
+        .residual = problem->sums ? args->residual : NULL,
         .sum = args->sum ? args->sum : args->y,
     };
     norma_drive_tasks(plan, args, share.tasks, normalize_share, &share);

@@ -177,6 +177,18 @@ INLINE void epilogue_pair(const norma_epilogue *e, vec *v, const element *residu
     epilogue_activate(e, v, EPILOGUE_VECTORS);
 }
 
+INLINE void store_pair(element *y, const vec *v, bool stream)
+{
+    UNROLL
+    for (int k = 0; k < EPILOGUE_VECTORS; k++) {
+        if (stream) {
+            M(stream)(y + k * NORMA_WIDTH, v[k]);
+        } else {
+            M(store)(y + k * NORMA_WIDTH, v[k]);
+        }
+    }
+}
+
 /* One vector, or its first lanes, where a run ends. */
 NOINLINE vec epilogue_last(const norma_epilogue *e, vec v, const element *residual, int lanes)
 {

@@ -230,14 +230,7 @@ INLINE void write_any_row(const strip *s, const any_row *row, int64_t columns)
             v[k] = write_any_columns(s, row, at + k * NORMA_WIDTH, NORMA_WIDTH);
         }
         epilogue_pair(e, v, row->residual ? row->residual + at : NULL);
-        UNROLL
-        for (int k = 0; k < EPILOGUE_VECTORS; k++) {
-            if (row->stream) {
-                M(stream)(row->y + at + k * NORMA_WIDTH, v[k]);
-            } else {
-                M(store)(row->y + at + k * NORMA_WIDTH, v[k]);
-            }
-        }
+        store_pair(row->y + at, v, row->stream);
     }
     NO_UNROLL
     for (; at < columns; at += NORMA_WIDTH) {

@@ -241,14 +241,7 @@ INLINE void write_any_range(const out_rows *rows, const row_vectors *row, int64_
             simd_prefetch(rows->x + i + k * NORMA_WIDTH + rows->ahead);
         }
         epilogue_pair(rows->epilogue, v, residual ? residual + i : NULL);
-        UNROLL
-        for (int k = 0; k < EPILOGUE_VECTORS; k++) {
-            if (rows->stream) {
-                M(stream)(rows->y + i + k * NORMA_WIDTH, v[k]);
-            } else {
-                M(store)(rows->y + i + k * NORMA_WIDTH, v[k]);
-            }
-        }
+        store_pair(rows->y + i, v, rows->stream);
     }
     NO_UNROLL
     for (; i < end; i += NORMA_WIDTH) {

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "cpu.h"
-#include "operands.h"
 
 double norma_clock(void)
 {
@@ -69,17 +68,15 @@ static void count_runs(norma_rig *rig, double floor_seconds)
 /* What a timed run is given: all inputs that the plan takes, y and, as those who add a residual want it, the sum. */
 static bool is_lent(const norma_operand *operand)
 {
-    return operand->taken && (!operand->output || operand->needed || strcmp(operand->name, "sum") == 0);
+    return operand->taken && (!operand->output || operand->needed || operand->field == offsetof(norma_args, sum));
 }
 
 /* Of all that, in bytes. */
-static size_t lent_bytes(const norma_problem *problem)
+static size_t lent_bytes(const norma_plan *plan)
 {
-    norma_operand operands[NORMA_OPERANDS_MAX];
-    const int count = norma_operands_of(problem, operands);
     size_t all = 0;
-    for (int i = 0; i < count; i++) {
-        all += is_lent(&operands[i]) ? padded((size_t)norma_operand_bytes(&operands[i])) : 0;
+    for (int i = 0; i < plan->operands_count; i++) {
+        all += is_lent(&plan->operands[i]) ? padded((size_t)norma_operand_bytes(&plan->operands[i])) : 0;
     }
     return all;
 }
@@ -87,7 +84,7 @@ static size_t lent_bytes(const norma_problem *problem)
 bool norma_rig_fits(const norma_plan *plan)
 {
     const norma_problem *problem = &plan->problem;
-    const size_t bytes = lent_bytes(problem) + (size_t)problem->y_span * norma_dtype_size(problem->dtype);
+    const size_t bytes = lent_bytes(plan) + (size_t)problem->y_span * norma_dtype_size(problem->dtype);
     const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
     return pages <= 0 || size <= 0 || bytes / 3 * 4 / (size_t)size < (size_t)pages;
 }
@@ -106,11 +103,10 @@ static void compute(norma_rig *rig)
 bool norma_rig_create(norma_rig *rig, const norma_plan *plan, double floor_seconds)
 {
     const norma_problem *problem = &plan->problem;
-    norma_operand operands[NORMA_OPERANDS_MAX];
-    const int count = norma_operands_of(problem, operands);
+    const norma_operand *operands = plan->operands;
     const size_t y = (size_t)norma_operand_bytes(&operands[NORMA_OPERAND_Y]);
     const size_t saved = 2 * (size_t)problem->sets * norma_dtype_size(problem->statistic_dtype);
-    const size_t all = lent_bytes(problem) + padded(y) + 2 * padded(saved);
+    const size_t all = lent_bytes(plan) + padded(y) + 2 * padded(saved);
     memset(rig, 0, sizeof *rig);
     rig->memory = norma_rig_fits(plan) ? aligned_alloc(4096, all) : NULL;
     if (!rig->memory) {
@@ -119,7 +115,7 @@ bool norma_rig_create(norma_rig *rig, const norma_plan *plan, double floor_secon
     char *at = rig->memory;
     rig->plan = *plan;
     rig->args = (norma_args){.struct_size = sizeof rig->args};
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < plan->operands_count; i++) {
         if (is_lent(&operands[i])) {
             fill(operands[i].dtype, at, (size_t)norma_operand_bytes(&operands[i]));
             norma_operand_set(&operands[i], &rig->args, at);

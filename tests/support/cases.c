@@ -374,10 +374,7 @@ test_case cases_get(size_t index)
                               : turn == 1   ? NORMA_F64
                                             : narrow;
     test_case c = {.desc = kinds[kind].make(dtype)};
-    c.desc.parameter_dtype = kind % 3 ? NORMA_F32 : 0;
-    if (dtype == NORMA_F64) {
-        c.desc.parameter_dtype = 0;
-    }
+    c.desc.parameter_dtype = kind % 3 && dtype != NORMA_F64 ? NORMA_F32 : 0;
     snprintf(c.name, sizeof c.name, "%s_%s", kinds[kind].name, norma_dtype_name(dtype));
     const norma_op op = c.desc.op;
     c.inputs.scale = op != NORMA_LP_NORM && op != NORMA_MVN;

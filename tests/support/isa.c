@@ -69,6 +69,17 @@ void isa_run_serial(trial *t, norma_isa isa)
     norma_context_destroy(context);
 }
 
+void isa_run_args(norma_isa isa, const norma_desc *desc, norma_args args)
+{
+    norma_context *context = isa_context(isa, 1, NULL, NULL);
+    norma_plan *plan;
+    args.struct_size = sizeof args;
+    check_success(norma_plan_create(&plan, context, desc));
+    check_success(norma_run(plan, &args));
+    norma_plan_destroy(plan);
+    norma_context_destroy(context);
+}
+
 void isa_check_each(trial *t)
 {
     const trial_spot spot = {GUARD_END, 0, false};

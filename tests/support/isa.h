@@ -22,6 +22,9 @@ void isa_run(trial *t, norma_context *context);
 /* The same, on a serial context of that instruction set. */
 void isa_run_serial(trial *t, norma_isa isa);
 
+/* Plans and runs the descriptor on such a context, with tensors of the test's own; sets args.struct_size. */
+void isa_run_args(norma_isa isa, const norma_desc *desc, norma_args args);
+
 /* Runs the trial serially on each instruction set, as near to the guard pages' ends as can be, and checks each. */
 void isa_check_each(trial *t);
 

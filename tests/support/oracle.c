@@ -96,21 +96,12 @@ static norma_desc split_groups(const norma_desc *desc)
     return split;
 }
 
-/* Where element i of a set lies where rows have no gaps. */
-static int64_t dense_of(const norma_desc *split, const norma_desc *desc, int64_t set, int64_t i)
-{
-    norma_desc dense = *split;
-    dense.x_row_stride = dense.y_row_stride = 0;
-    const axes_of kept = choose_axes(&dense, false), reduced = choose_axes(&dense, true);
-    int64_t x_at = 0, y_at = 0;
-    locate(&kept, set, &x_at, &y_at);
-    locate(&reduced, i, &x_at, &y_at);
-    return block_at(desc, x_at);
-}
-
 oracle *oracle_layout(const norma_desc *desc)
 {
     const norma_desc split = split_groups(desc);
+    norma_desc dense = split; /* rows without gaps */
+    dense.x_row_stride = dense.y_row_stride = 0;
+    const axes_of dense_kept = choose_axes(&dense, false), dense_reduced = choose_axes(&dense, true);
     const axes_of kept = choose_axes(&split, false), reduced = choose_axes(&split, true);
     oracle *o = suite_alloc(1, sizeof *o);
     o->sets = size_of(&kept);
@@ -126,12 +117,14 @@ oracle *oracle_layout(const norma_desc *desc)
     o->rstd = suite_alloc(sets, sizeof *o->rstd);
     o->v = suite_alloc(sets, sizeof *o->v);
     for (int64_t set = 0; set < o->sets; set++) {
-        int64_t x_base = 0, y_base = 0;
+        int64_t x_base = 0, y_base = 0, dense_base = 0, same = 0;
         locate(&kept, set, &x_base, &y_base);
+        locate(&dense_kept, set, &dense_base, &same);
         for (int64_t i = 0; i < o->length; i++) {
-            int64_t x_at = x_base, y_at = y_base;
+            int64_t x_at = x_base, y_at = y_base, dense_at = dense_base;
             locate(&reduced, i, &x_at, &y_at);
-            o->dense_at[set * o->length + i] = dense_of(&split, desc, set, i);
+            locate(&dense_reduced, i, &dense_at, &same);
+            o->dense_at[set * o->length + i] = block_at(desc, dense_at);
             o->x_at[set * o->length + i] = block_at(desc, x_at);
             o->y_at[set * o->length + i] = block_at(desc, y_at);
             o->param_at[set * o->length + i] = is_image(desc) ? parameter_of(desc, x_at) : i;
