@@ -101,11 +101,11 @@ bench_ready bench_steps_prepare(void **state, const bench_path *path, const benc
 static void add_share(void *argument, int index, int count)
 {
     const steps_state *s = argument;
-    const size_t size = s->problem->element_size;
     int64_t first, last;
     bench_share(s->problem->elements, 1024, index, count, &first, &last);
-    s->kernel->add((const char *)s->from + (size_t)first * size, (const char *)s->addend + (size_t)first * size,
-                   (char *)s->into + (size_t)first * size, last - first);
+    const norma_sum_job job = {
+        .x = s->from, .x_dtype = s->problem->desc.dtype, .residual = s->addend, .sum = s->into, .length = s->problem->elements};
+    s->kernel->sum(&job, first, last);
 }
 
 bool bench_steps_run(void *state)

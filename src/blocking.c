@@ -107,7 +107,7 @@ void norma_blocking_set_order(norma_blocking *blocking, const norma_problem *pro
  * Otherwise rows go in pairs, short ones several pairs at once. */
 static norma_rows_order order_of(const norma_problem *problem, const sizes *s, const norma_blocking *blocking)
 {
-    if (norma_epilogue_any(&problem->epilogue)) {
+    if (problem->epilogue.any) {
         return NORMA_PAIRS;
     }
     if (blocking->stream) {

@@ -26,19 +26,143 @@ static norma_status check_epilogue(const norma_desc *desc)
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.activation: expected a norma_activation, got %d",
                           (int)desc->activation);
     }
-    const double most = desc->dtype == NORMA_F64 ? DBL_MAX : (double)FLT_MAX;
+    const double most = norma_desc_normalized_dtype(desc) == NORMA_F64 ? DBL_MAX : (double)FLT_MAX;
     if (desc->activation == NORMA_CLIP ? !(alpha <= beta) : !(fabs(alpha) <= most && fabs(beta) <= most)) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.activation_alpha: expected %s, got %g and %g",
                           desc->activation == NORMA_CLIP ? "at most desc.activation_beta"
                                                          : "finite numbers of the type that is computed in",
                           alpha, beta);
     }
+    return NORMA_SUCCESS;
+}
+
+/* Residuals and gates. */
+static norma_status check_companions(const norma_desc *desc)
+{
+    const bool before = desc->residual == NORMA_RESIDUAL_BEFORE, gates = desc->gate == NORMA_GATE_BEFORE;
+    const bool rows = desc->op == NORMA_LAYER_NORM || desc->op == NORMA_RMS_NORM;
     if (desc->residual < NORMA_RESIDUAL_NONE || desc->residual > NORMA_RESIDUAL_AFTER) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.residual: expected a norma_residual, got %d", (int)desc->residual);
     }
-    if (desc->residual == NORMA_RESIDUAL_BEFORE && (desc->x_row_stride || desc->y_row_stride)) {
+    if (desc->gate < NORMA_GATE_NONE || desc->gate > NORMA_GATE_AFTER) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.gate: expected a norma_gate, got %d", (int)desc->gate);
+    }
+    if (desc->gate_activation < NORMA_IDENTITY || desc->gate_activation > NORMA_ELU) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.gate_activation: expected a norma_activation, got %d",
+                          (int)desc->gate_activation);
+    }
+    if (gates && (before || norma_dtype_integer(desc->dtype))) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.gate: NORMA_GATE_BEFORE does not go with %s",
+                          before ? "NORMA_RESIDUAL_BEFORE" : "integers in x");
+    }
+    if ((before || gates) && (desc->x_row_stride || desc->y_row_stride)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.%s: what comes before takes dense tensors, expected row strides of 0",
+                          before ? "residual" : "gate");
+    }
+    if (desc->residual_gate < NORMA_MODULATION_NONE || desc->residual_gate > NORMA_MODULATION_PER_ELEMENT ||
+        (desc->residual_gate && !(before && rows))) {
         return norma_fail(NORMA_INVALID_ARGUMENT,
-                          "desc.residual: NORMA_RESIDUAL_BEFORE takes dense tensors, expected row strides of 0");
+                          "desc.residual_gate: expected a norma_modulation of layer or RMS norm with NORMA_RESIDUAL_BEFORE, or "
+                          "none, got %d",
+                          (int)desc->residual_gate);
+    }
+    return NORMA_SUCCESS;
+}
+
+static norma_status check_modulation(const norma_desc *desc)
+{
+    const norma_modulation modulation = desc->modulation;
+    const bool scales = desc->op != NORMA_LP_NORM && desc->op != NORMA_MVN;
+    const bool rows = desc->op == NORMA_LAYER_NORM || desc->op == NORMA_RMS_NORM;
+    if (modulation < NORMA_MODULATION_NONE || modulation > NORMA_MODULATION_PER_ELEMENT || (modulation && !scales)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT,
+                          "desc.modulation: expected a norma_modulation, of a norm that has a scale, got %d for %s",
+                          (int)modulation, norma_op_name(desc->op));
+    }
+    if (desc->modulation_plain != 0 && desc->modulation_plain != 1) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.modulation_plain: expected 0 or 1, got %d", desc->modulation_plain);
+    }
+    const bool per_sample = modulation == NORMA_MODULATION_PER_SAMPLE || desc->residual_gate == NORMA_MODULATION_PER_SAMPLE;
+    if (per_sample && rows && desc->axes & 1) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.%s: axis 0, that of samples, is normalized",
+                          modulation == NORMA_MODULATION_PER_SAMPLE ? "modulation" : "residual_gate");
+    }
+    return NORMA_SUCCESS;
+}
+
+static bool in_range_of(norma_dtype dtype, int value)
+{
+    return dtype == NORMA_S8 ? value >= -128 && value <= 127 : value >= 0 && value <= 255;
+}
+
+/* Integers: what they stand for. */
+static norma_status check_quantization(const norma_desc *desc)
+{
+    const norma_dtype y = norma_desc_y_dtype(desc);
+    const bool integer = norma_dtype_integer(desc->dtype), mean = desc->op != NORMA_RMS_NORM && desc->op != NORMA_LP_NORM;
+    if (integer ? !(desc->x_scale > 0) || isinf(desc->x_scale) : desc->x_scale != 0) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.x_scale: expected %s, got %g",
+                          integer ? "a positive finite number, as x holds integers" : "0, as x holds no integers",
+                          desc->x_scale);
+    }
+    if (desc->x_zero_point && !(integer && mean && in_range_of(desc->dtype, desc->x_zero_point))) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.x_zero_point: expected %s, got %d",
+                          !integer ? "0, as x holds no integers"
+                          : !mean  ? "0 for a norm without a mean"
+                                   : "a number that x can hold",
+                          desc->x_zero_point);
+    }
+    if (desc->quantization < NORMA_QUANTIZATION_NONE || desc->quantization > NORMA_QUANTIZATION_PER_ROW ||
+        norma_dtype_integer(y) != (desc->quantization != NORMA_QUANTIZATION_NONE)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.quantization: expected %s, got %d",
+                          norma_dtype_integer(y) ? "how y's integers stand for numbers"
+                                                 : "NORMA_QUANTIZATION_NONE, as desc.y_dtype is no integer",
+                          (int)desc->quantization);
+    }
+    if (desc->y_zero_point &&
+        (!norma_dtype_integer(y) || desc->quantization == NORMA_QUANTIZATION_PER_ROW || !in_range_of(y, desc->y_zero_point))) {
+        return norma_fail(
+            NORMA_INVALID_ARGUMENT, "desc.y_zero_point: expected %s, got %d",
+            norma_dtype_integer(y) && desc->quantization != NORMA_QUANTIZATION_PER_ROW ? "a number that y can hold" : "0",
+            desc->y_zero_point);
+    }
+    if (desc->quantization == NORMA_QUANTIZATION_PER_CHANNEL && (desc->op == NORMA_LP_NORM || desc->op == NORMA_MVN)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.quantization: %s has no scale for its channels to go by",
+                          norma_op_name(desc->op));
+    }
+    return NORMA_SUCCESS;
+}
+
+static norma_status check_types(const norma_desc *desc)
+{
+    const struct {
+        const char *name;
+        norma_dtype dtype;
+        bool needed;
+        bool integer; /* may be one */
+    } types[] = {{"dtype", desc->dtype, true, true},
+                 {"y_dtype", desc->y_dtype, false, true},
+                 {"residual_dtype", desc->residual_dtype, false, false}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const bool absent = !types[i].needed && types[i].dtype == 0;
+        if (!absent && (!norma_dtype_known(types[i].dtype) || (norma_dtype_integer(types[i].dtype) && !types[i].integer))) {
+            return norma_fail(NORMA_INVALID_ARGUMENT,
+                              "desc.%s: expected %sNORMA_F32, NORMA_F64, NORMA_BF16%s NORMA_F16%s, got %d", types[i].name,
+                              types[i].needed ? "" : "0, ", types[i].integer ? "," : " or",
+                              types[i].integer ? ", NORMA_S8 or NORMA_U8" : "", (int)types[i].dtype);
+        }
+    }
+    const norma_dtype normalized = norma_desc_normalized_dtype(desc), parameter = norma_desc_parameter_dtype(desc);
+    if ((parameter != normalized || norma_dtype_integer(normalized)) && parameter != norma_dtype_of_lanes(normalized)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.parameter_dtype: expected 0, %s%s%s, got %d",
+                          norma_dtype_integer(normalized) ? "" : norma_dtype_name(normalized),
+                          norma_dtype_integer(normalized) ? "" : " (of what is normalized) or ",
+                          norma_dtype_name(norma_dtype_of_lanes(normalized)), (int)desc->parameter_dtype);
+    }
+    if (desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ROUND_THEN_SCALE && norma_desc_y_dtype(desc) != normalized) {
+        return norma_fail(NORMA_INVALID_ARGUMENT,
+                          "desc.y_dtype: NORMA_RMS_ROUND_THEN_SCALE writes the type of what is normalized, %s, not %s",
+                          norma_dtype_name(normalized), norma_dtype_name(norma_desc_y_dtype(desc)));
     }
     return NORMA_SUCCESS;
 }
@@ -47,16 +171,6 @@ static norma_status check_enumerators(const norma_desc *desc)
 {
     if (desc->op < NORMA_LAYER_NORM || desc->op > NORMA_GROUP_NORM) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.op: expected a norma_op, got %d", (int)desc->op);
-    }
-    if (!norma_dtype_known(desc->dtype)) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.dtype: expected NORMA_F32, NORMA_F64, NORMA_BF16 or NORMA_F16, got %d",
-                          (int)desc->dtype);
-    }
-    if (desc->parameter_dtype != 0 && desc->parameter_dtype != desc->dtype &&
-        desc->parameter_dtype != norma_dtype_of_lanes(desc->dtype)) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.parameter_dtype: expected 0, desc.dtype (%s) or %s, got %d",
-                          norma_dtype_name(desc->dtype), norma_dtype_name(norma_dtype_of_lanes(desc->dtype)),
-                          (int)desc->parameter_dtype);
     }
     if (desc->layout < NORMA_NCHW || desc->layout > NORMA_NCHW16C) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.layout: expected a norma_layout, got %d", (int)desc->layout);
@@ -68,9 +182,13 @@ static norma_status check_enumerators(const norma_desc *desc)
     if (desc->rms_mode < NORMA_RMS_SCALE_THEN_ROUND || desc->rms_mode > NORMA_RMS_ONE_PLUS_SCALE) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.rms_mode: expected a norma_rms_mode, got %d", (int)desc->rms_mode);
     }
-    if (desc->saved != NORMA_SAVE_RSTD && desc->saved != NORMA_SAVE_VARIANCE) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.saved: expected NORMA_SAVE_RSTD or NORMA_SAVE_VARIANCE, got %d",
-                          (int)desc->saved);
+    if (desc->saved < NORMA_SAVE_RSTD || desc->saved > NORMA_SAVE_DIVISOR) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.saved: expected a norma_saved, got %d", (int)desc->saved);
+    }
+    const bool variance = desc->op != NORMA_RMS_NORM && desc->op != NORMA_LP_NORM && desc->statistics != NORMA_STATISTICS_GIVEN;
+    if (desc->unbiased != 0 && (desc->unbiased != 1 || !variance)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.unbiased: expected 0, or 1 for a norm that takes a variance, got %d",
+                          desc->unbiased);
     }
     if (desc->statistics != NORMA_STATISTICS_OF_BATCH && desc->statistics != NORMA_STATISTICS_GIVEN) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.statistics: expected a norma_statistics_source, got %d",
@@ -104,6 +222,14 @@ static norma_status check_enumerators(const norma_desc *desc)
     return NORMA_SUCCESS;
 }
 
+/* Bytes of an element of the widest tensor. */
+static size_t widest_size(const norma_desc *desc)
+{
+    const size_t x = norma_dtype_size(desc->dtype), y = norma_dtype_size(norma_desc_y_dtype(desc));
+    const size_t sum = norma_dtype_size(norma_desc_residual_dtype(desc)), most = x > y ? x : y;
+    return most > sum ? most : sum;
+}
+
 static norma_status check_shape(const norma_desc *desc)
 {
     if (desc->rank < 1 || desc->rank > NORMA_MAX_RANK) {
@@ -111,7 +237,7 @@ static norma_status check_shape(const norma_desc *desc)
                           NORMA_MAX_RANK, desc->rank);
     }
     /* Twice over, for x and y together. */
-    int64_t bytes = 2 * (int64_t)norma_dtype_size(desc->dtype);
+    int64_t bytes = 2 * (int64_t)widest_size(desc);
     for (int k = 0; k < desc->rank; k++) {
         const int64_t extent = desc->shape[k];
         if (extent < 0) {
@@ -223,7 +349,7 @@ static norma_status check_row_stride(const norma_desc *desc, const char *name, i
     int64_t bytes;
     /* Some rows more than there are: a turn's last rows are addressed before they are counted. */
     if (__builtin_mul_overflow(rows + NORMA_GROUP_MAX, stride, &bytes) ||
-        __builtin_mul_overflow(bytes, (int64_t)norma_dtype_size(desc->dtype), &bytes)) {
+        __builtin_mul_overflow(bytes, (int64_t)widest_size(desc), &bytes)) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.%s: %lld rows at a stride of %lld overflow 64 bits", name,
                           (long long)rows, (long long)stride);
     }
@@ -246,18 +372,12 @@ static norma_status check_row_strides(const norma_desc *desc)
 
 norma_status norma_desc_check(const norma_desc *desc)
 {
-    norma_status status = check_enumerators(desc);
-    if (status == NORMA_SUCCESS) {
-        status = check_planning(desc);
+    static norma_status (*const checks[])(const norma_desc *) = {
+        check_enumerators, check_types, check_planning,    check_epilogue,   check_companions,
+        check_shape,       check_axes,  check_row_strides, check_modulation, check_quantization};
+    norma_status status = NORMA_SUCCESS;
+    for (size_t i = 0; i < sizeof checks / sizeof *checks && status == NORMA_SUCCESS; i++) {
+        status = checks[i](desc);
     }
-    if (status == NORMA_SUCCESS) {
-        status = check_epilogue(desc);
-    }
-    if (status == NORMA_SUCCESS) {
-        status = check_shape(desc);
-    }
-    if (status == NORMA_SUCCESS) {
-        status = check_axes(desc);
-    }
-    return status == NORMA_SUCCESS ? check_row_strides(desc) : status;
+    return status;
 }

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "norma/norma.h"
+#include "dtype.h"
 
 /* NORMA_SUCCESS, or a sentence that names the field. */
 norma_status norma_desc_check(const norma_desc *desc);
@@ -13,6 +13,29 @@ norma_status norma_desc_check(const norma_desc *desc);
 static inline bool norma_desc_by_channel(const norma_desc *desc)
 {
     return desc->op == NORMA_BATCH_NORM || desc->op == NORMA_INSTANCE_NORM || desc->op == NORMA_GROUP_NORM;
+}
+
+/* Of args.residual, and of a sum that it joins. */
+static inline norma_dtype norma_desc_residual_dtype(const norma_desc *desc)
+{
+    return desc->residual_dtype ? desc->residual_dtype : norma_dtype_integer(desc->dtype) ? NORMA_F32 : desc->dtype;
+}
+
+/* Of what is normalized: x, or the sum. */
+static inline norma_dtype norma_desc_normalized_dtype(const norma_desc *desc)
+{
+    return desc->residual == NORMA_RESIDUAL_BEFORE ? norma_desc_residual_dtype(desc) : desc->dtype;
+}
+
+static inline norma_dtype norma_desc_parameter_dtype(const norma_desc *desc)
+{
+    const norma_dtype normalized = norma_desc_normalized_dtype(desc);
+    return desc->parameter_dtype ? desc->parameter_dtype : norma_dtype_integer(normalized) ? NORMA_F32 : normalized;
+}
+
+static inline norma_dtype norma_desc_y_dtype(const norma_desc *desc)
+{
+    return desc->y_dtype ? desc->y_dtype : norma_dtype_integer(desc->dtype) ? NORMA_F32 : desc->dtype;
 }
 
 /* How many channels the layout keeps together, innermost; 1: none. */

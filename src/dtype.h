@@ -11,13 +11,21 @@
 
 static inline bool norma_dtype_known(norma_dtype dtype)
 {
-    return dtype >= NORMA_F32 && dtype <= NORMA_F16;
+    return dtype >= NORMA_F32 && dtype <= NORMA_U8;
+}
+
+static inline bool norma_dtype_integer(norma_dtype dtype)
+{
+    return dtype == NORMA_S8 || dtype == NORMA_U8;
 }
 
 /* Bytes of an element. */
 static inline size_t norma_dtype_size(norma_dtype dtype)
 {
-    return dtype == NORMA_F64 ? sizeof(double) : dtype == NORMA_F32 ? sizeof(float) : sizeof(uint16_t);
+    return dtype == NORMA_F64           ? sizeof(double)
+           : dtype == NORMA_F32         ? sizeof(float)
+           : norma_dtype_integer(dtype) ? sizeof(uint8_t)
+                                        : sizeof(uint16_t);
 }
 
 /* What statistics are told in, and what arithmetic is done in. */
@@ -35,12 +43,16 @@ static inline double norma_dtype_get(norma_dtype dtype, const void *tensor, int6
         return (double)norma_bf16_to_f32(((const uint16_t *)tensor)[index]);
     case NORMA_F16:
         return (double)norma_f16_to_f32(((const uint16_t *)tensor)[index]);
+    case NORMA_S8:
+        return (double)((const int8_t *)tensor)[index];
+    case NORMA_U8:
+        return (double)((const uint8_t *)tensor)[index];
     default:
         return (double)((const float *)tensor)[index];
     }
 }
 
-/* Rounded once; to narrow types by way of f32. */
+/* Rounded once; to narrow types by way of f32. Integers are set from values that are such and fit. */
 static inline void norma_dtype_set(norma_dtype dtype, void *tensor, int64_t index, double value)
 {
     switch (dtype) {
@@ -52,6 +64,12 @@ static inline void norma_dtype_set(norma_dtype dtype, void *tensor, int64_t inde
         break;
     case NORMA_F16:
         ((uint16_t *)tensor)[index] = norma_f16_from_f32((float)value);
+        break;
+    case NORMA_S8:
+        ((int8_t *)tensor)[index] = (int8_t)value;
+        break;
+    case NORMA_U8:
+        ((uint8_t *)tensor)[index] = (uint8_t)value;
         break;
     default:
         ((float *)tensor)[index] = (float)value;

@@ -27,6 +27,8 @@
 #define DTYPE_f64 NORMA_F64
 #define DTYPE_bf16 NORMA_BF16
 #define DTYPE_f16 NORMA_F16
+#define DTYPE_s8 NORMA_S8
+#define DTYPE_u8 NORMA_U8
 
 #define X(geometry_, statistic_, dtype_)                                                                                       \
     {.name = #geometry_ "_" #statistic_ "_" #dtype_,                                                                           \

@@ -50,18 +50,56 @@ typedef struct norma_axis {
     int64_t y_stride;
 } norma_axis;
 
-/* What follows the affine. */
+/* A gate: its type, and what it goes through. */
+typedef struct norma_gating {
+    norma_dtype dtype;
+    norma_activation activation;
+    double alpha;
+    double beta;
+} norma_gating;
+
+/* What follows the affine, in this order; its tensors come with the job. */
 typedef struct norma_epilogue {
+    bool modulated;        /* element by element: y * (1 + scale) + shift */
+    bool modulation_plain; /* y * scale + shift */
+    bool residual;         /* is added */
+    norma_dtype residual_dtype;
     norma_activation activation;
     double alpha; /* ReLU is a clip at 0 and infinity */
     double beta;
-    bool residual; /* is added before the activation */
+    bool gated; /* multiplied by the activation of a gate */
+    norma_gating gating;
+    norma_quantization quantization;
+    int zero_point;
+    norma_dtype y_dtype;
+    bool any;    /* there is something to do */
+    bool clamps; /* and that is a clip */
 } norma_epilogue;
 
-/* Whether there is something to do. */
-static inline bool norma_epilogue_any(const norma_epilogue *epilogue)
+/* What an epilogue takes, from the element on that y begins with, and as y lies; NULL where it takes none. */
+typedef struct norma_companions {
+    const void *modulation_scale; /* lanes or elements, as scale and shift are */
+    const void *modulation_shift;
+    const void *residual;
+    const void *gate;
+    const float *y_scale; /* where quantized; one, or as many as scale has (see own_shift and channels) */
+} norma_companions;
+
+/* What a sample's channels are modulated with, taken into the affine: scale * (1 + modulation_scale) and so on. One for each
+ * channel of each sample; lanes or elements as scale and shift are; NULL for none. */
+typedef struct norma_modulator {
+    const void *scale;
+    const void *shift;
+    bool plain;
+} norma_modulator;
+
+/* Scale and shift of a channel, modulated. Absent ones are NaN-free: a scale of 1 and a shift of -0, modulations of 0. */
+static inline void norma_modulate(const norma_modulator *modulator, double by_scale, double by_shift, double *scale,
+                                  double *shift)
 {
-    return epilogue->residual || epilogue->activation != NORMA_IDENTITY;
+    const double factor = modulator->plain ? by_scale : 1 + by_scale;
+    *scale *= factor;
+    *shift = *shift * factor + by_shift;
 }
 
 /* Rows: each reduced set is one contiguous run. */
@@ -76,11 +114,16 @@ typedef struct norma_rows_job {
     int64_t length;   /* of a run */
     int64_t x_stride; /* elements from one row to the next */
     int64_t y_stride;
-    int64_t set_stride;      /* likewise of mean and saved */
-    int64_t channels;        /* not 0: scale and shift go by channel, not along the run; after the last comes the first */
-    int64_t per_channel;     /* elements of a run that share a channel: all of them, or a part */
-    const void *residual;    /* where the epilogue has one */
-    int64_t residual_stride; /* elements from one row to the next */
+    int64_t set_stride;          /* likewise of mean and saved */
+    int64_t channels;            /* not 0: scale and shift go by channel, not along the run; after the last comes the first */
+    int64_t per_channel;         /* elements of a run that share a channel: all of them, or a part */
+    norma_modulator modulator;   /* of channels, counted on over all rows */
+    norma_companions companions; /* of row 0 */
+    int64_t companion_stride;    /* elements from one row to the next */
+    int64_t modulation_stride;   /* likewise of modulation, */
+    int64_t modulation_rows;     /* of which so many rows share each */
+    float *y_scale;              /* out, with NORMA_QUANTIZATION_PER_ROW: one per row, set_stride apart, as is the next */
+    uint8_t *y_zero_point;       /* or NULL */
     const norma_epilogue *epilogue; /* or NULL */
     const norma_normalizer *normalizer;
     const norma_blocking *blocking;
@@ -96,10 +139,26 @@ typedef struct norma_pieces {
     int64_t runs;
     int64_t x_stride; /* elements from one run to the next */
     int64_t y_stride;
-    const void *residual;       /* where the epilogue has one; runs lie as in y */
-    const norma_affine *affine; /* one for all, or one for each */
-    bool affine_for_each;
+    norma_companions companions; /* runs lie as in y */
+    const norma_affine *affine;  /* one for all, or one for each */
+    bool affine_for_each;        /* and a y_scale, if they go by channel */
 } norma_pieces;
+
+/* What is normalized instead of x, where that is made first: s = x + residual, x + residual_gate * residual + bias, or
+ * x * activation(gate). s has the kernel's element type, and so has a residual. */
+typedef struct norma_sum_job {
+    const void *x;
+    norma_dtype x_dtype; /* and of a gate */
+    void *sum;
+    const void *residual; /* or NULL: then there is a gate */
+    const void *gate;
+    const norma_gating *gating;
+    const void *residual_gate; /* lanes or elements as scale and shift are, as is the next; NULL: 1 */
+    const void *bias;          /* one for each element of a row; NULL: 0 */
+    bool wide;
+    int64_t gate_rows; /* how many rows share those of a residual_gate */
+    int64_t length;    /* of a row */
+} norma_sum_job;
 
 typedef struct norma_rows_kernel {
     /* Rows [first, last): statistics and y, one after the other while the row is in cache. */
@@ -108,8 +167,8 @@ typedef struct norma_rows_kernel {
     norma_partial (*reduce)(const void *x, int64_t count);
     /* The partials of `runs` whole runs of one leaf each, `stride` elements apart. */
     void (*reduce_runs)(const void *x, int64_t count, int64_t stride, int64_t runs, norma_partial *partials);
-    /* sum = x + residual, `count` elements. */
-    void (*add)(const void *x, const void *residual, void *sum, int64_t count);
+    /* Elements [first, last), all rows counted on. */
+    void (*sum)(const norma_sum_job *job, int64_t first, int64_t last);
     /* What is written past the caches others see after settle() on the same thread. */
     void (*apply)(const norma_rows_job *job, const norma_pieces *pieces);
     void (*settle)(void);
@@ -143,7 +202,8 @@ typedef struct norma_fibers_job {
     int64_t rows;      /* of the matrix, without the rest: the product of the axes' extents */
     int64_t fold;
     int64_t rest;
-    const void *residual;           /* where the epilogue has one; lies as y */
+    norma_modulator modulator;      /* of the job's channels or, where scale goes by row, rows */
+    norma_companions companions;    /* lie as y */
     const norma_epilogue *epilogue; /* or NULL */
     const norma_normalizer *normalizer;
     const norma_blocking *blocking;

@@ -40,6 +40,10 @@ const char *norma_dtype_name(norma_dtype dtype)
         return "f64";
     case NORMA_BF16:
         return "bf16";
+    case NORMA_S8:
+        return "s8";
+    case NORMA_U8:
+        return "u8";
     case NORMA_F16:
         return "f16";
     }

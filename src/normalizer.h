@@ -34,11 +34,13 @@ typedef struct norma_normalizer {
     bool one_plus_scale;     /* multiply by 1 + scale */
     bool round_before_scale; /* to the type of y */
     double epsilon;
-    double weight; /* v = m2 * weight: 1 / count for a mean, 1 for a sum */
+    double weight;  /* v = m2 * weight: 1 / count for a mean, 1 for a sum; of integers, times what x_scale makes of it */
+    double x_scale; /* x stands for x_scale * (x - x_zero_point): 1 and 0 but for integers */
+    double x_zero_point;
 } norma_normalizer;
 
-/* y = (x - mean) * factor * scale + shift. Scale and shift lie along the set, element by element; or, with own_shift, these
- * two serve all of it. */
+/* y = (x - mean) * factor * scale + shift, of x as it lies in memory. Scale and shift lie along the set, element by element;
+ * or, with own_shift, these two serve all of it. */
 typedef struct norma_affine {
     double mean;
     double factor;
@@ -81,7 +83,7 @@ static inline norma_partial norma_column_partial(const norma_column *column)
     return partial;
 }
 
-/* The factor for v, see norma_epsilon_mode. */
+/* The factor for v, see norma_epsilon_mode; of x as it lies in memory. */
 static inline double norma_normalizer_factor(const norma_normalizer *normalizer, double v)
 {
     const bool root = normalizer->statistic != NORMA_MAGNITUDES;
@@ -97,7 +99,7 @@ static inline double norma_normalizer_factor(const norma_normalizer *normalizer,
             divisor = divisor < epsilon ? epsilon : divisor;
         }
     }
-    return divisor == 0 ? 0 : 1 / divisor;
+    return divisor == 0 ? 0 : normalizer->x_scale / divisor;
 }
 
 static inline norma_affine norma_normalizer_affine(const norma_normalizer *normalizer, const norma_partial *partial)
@@ -114,10 +116,24 @@ static inline norma_affine norma_affine_with(norma_affine affine, double scale, 
     return with;
 }
 
+/* What args.mean receives. */
+static inline double norma_normalizer_mean(const norma_normalizer *normalizer, const norma_partial *partial)
+{
+    return (partial->mean - normalizer->x_zero_point) * normalizer->x_scale;
+}
+
 /* What args.rstd receives. */
 static inline double norma_normalizer_saved(const norma_normalizer *normalizer, const norma_partial *partial, double factor)
 {
-    return normalizer->saved == NORMA_SAVE_VARIANCE ? partial->m2 * normalizer->weight : factor;
+    const double rstd = factor / normalizer->x_scale;
+    switch (normalizer->saved) {
+    case NORMA_SAVE_VARIANCE:
+        return partial->m2 * normalizer->weight;
+    case NORMA_SAVE_DIVISOR:
+        return rstd == 0 ? 0 : 1 / rstd;
+    default:
+        return rstd;
+    }
 }
 
 #endif

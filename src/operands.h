@@ -19,7 +19,7 @@ typedef struct norma_operand {
     bool needed;
 } norma_operand;
 
-enum { NORMA_OPERANDS_MAX = 16, NORMA_OPERAND_X = 0, NORMA_OPERAND_Y = 1 };
+enum { NORMA_OPERANDS_MAX = 20, NORMA_OPERAND_X = 0, NORMA_OPERAND_Y = 1 };
 
 /* Fills the table, x and y first, and returns how many there are. (args.updates is no tensor.) */
 int norma_operands_of(const norma_problem *problem, norma_operand operands[NORMA_OPERANDS_MAX]);

@@ -5,6 +5,7 @@
 
 #include "desc.h"
 #include "dtype.h"
+#include "error.h"
 
 /* The tensor's axes as the geometry sees them: with the channels as groups and channels of a group where that matters. */
 typedef struct expanded_shape {
@@ -180,7 +181,8 @@ static void set_normalizer(norma_problem *problem, const norma_desc *desc)
     problem->takes_shift = problem->takes_scale && moments;
     problem->takes_mean = moments && desc->statistics == NORMA_STATISTICS_OF_BATCH;
     problem->given = desc->statistics == NORMA_STATISTICS_GIVEN;
-    problem->updates = (desc->op == NORMA_BATCH_NORM || desc->op == NORMA_INSTANCE_NORM) && !problem->given;
+    const bool keeps = desc->op == NORMA_BATCH_NORM || desc->op == NORMA_INSTANCE_NORM;
+    problem->updates = keeps && !problem->given && !norma_dtype_integer(desc->dtype);
     norma_normalizer *normalizer = &problem->normalizer;
     normalizer->statistic = moments ? NORMA_MOMENTS : NORMA_SQUARES;
     if (desc->op == NORMA_LP_NORM && desc->p == 1) {
@@ -191,22 +193,94 @@ static void set_normalizer(norma_problem *problem, const norma_desc *desc)
     normalizer->saved = desc->saved;
     normalizer->round_before_scale = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ROUND_THEN_SCALE;
     normalizer->one_plus_scale = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ONE_PLUS_SCALE;
-    normalizer->weight = desc->op == NORMA_LP_NORM || problem->given ? 1 : 1 / (double)problem->count;
+    normalizer->weight = desc->op == NORMA_LP_NORM || problem->given ? 1 : 1 / (double)(problem->count - desc->unbiased);
+    const bool integer = norma_dtype_integer(problem->dtype);
+    normalizer->x_scale = integer ? desc->x_scale : 1;
+    normalizer->x_zero_point = integer ? desc->x_zero_point : 0;
+    if (!problem->given) {
+        normalizer->weight *= normalizer->x_scale * (normalizer->statistic == NORMA_MAGNITUDES ? 1 : normalizer->x_scale);
+    }
+}
+
+/* An activation as kernels know it: ReLU comes as a clip. */
+static void set_activation(norma_activation activation, double alpha, double beta, norma_epilogue *e)
+{
+    const bool relu = activation == NORMA_RELU;
+    e->activation = relu ? NORMA_CLIP : activation;
+    e->alpha = relu ? 0 : alpha;
+    e->beta = relu ? INFINITY : beta;
+}
+
+static norma_gating gating_of(const norma_desc *desc)
+{
+    norma_desc usual = *desc;
+    norma_epilogue e;
+    norma_desc_activate(&usual, desc->gate_activation);
+    set_activation(usual.activation, usual.activation_alpha, usual.activation_beta, &e);
+    const norma_gating gating = {desc->dtype, e.activation, e.alpha, e.beta};
+    return gating;
 }
 
 static void set_epilogue(norma_problem *problem, const norma_desc *desc)
 {
     norma_epilogue *e = &problem->epilogue;
-    e->activation = desc->activation;
-    e->alpha = desc->activation_alpha;
-    e->beta = desc->activation_beta;
+    set_activation(desc->activation, desc->activation_alpha, desc->activation_beta, e);
     e->residual = desc->residual == NORMA_RESIDUAL_AFTER;
-    problem->sums = desc->residual == NORMA_RESIDUAL_BEFORE;
-    if (desc->activation == NORMA_RELU) {
-        e->activation = NORMA_CLIP;
-        e->alpha = 0;
-        e->beta = INFINITY;
+    e->residual_dtype = norma_desc_residual_dtype(desc);
+    e->gated = desc->gate == NORMA_GATE_AFTER;
+    e->gating = gating_of(desc);
+    e->modulated = problem->modulated == NORMA_MODULATED_ELEMENTS ||
+                   (problem->modulated == NORMA_MODULATED_ALONG && problem->geometry == NORMA_ROWS);
+    e->modulation_plain = desc->modulation_plain;
+    e->y_dtype = norma_desc_y_dtype(desc);
+    e->quantization = desc->quantization;
+    e->zero_point = desc->y_zero_point;
+    const bool more = e->modulated || e->residual || e->gated || e->quantization || e->y_dtype != problem->dtype;
+    e->any = more || e->activation != NORMA_IDENTITY || problem->modulated == NORMA_MODULATED_ALONG;
+    e->clamps = !more && e->activation == NORMA_CLIP;
+    problem->gates = desc->gate == NORMA_GATE_BEFORE;
+    problem->sums = desc->residual == NORMA_RESIDUAL_BEFORE || problem->gates;
+    problem->sum_gating = e->gating;
+    problem->residual_gate = desc->residual_gate;
+}
+
+static void set_modulation(norma_problem *problem, const norma_desc *desc)
+{
+    problem->samples = desc->shape[0];
+    problem->modulated = NORMA_MODULATED_NOT;
+    if (desc->modulation == NORMA_MODULATION_NONE) {
+        return;
     }
+    const int axis = norma_channel_axis(desc);
+    const bool by_channel = norma_desc_by_channel(desc);
+    const bool positions = !by_channel || desc->shape[3 - axis] != 1 || desc->affine_of_groups;
+    if (desc->modulation == NORMA_MODULATION_PER_ELEMENT || !positions) {
+        problem->modulated = NORMA_MODULATED_ELEMENTS;
+    } else if (by_channel) {
+        problem->modulated = NORMA_MODULATED_CHANNELS;
+        problem->samples_in_rows = problem->geometry == NORMA_FIBERS && (problem->given || desc->op == NORMA_BATCH_NORM);
+    } else {
+        problem->modulated = NORMA_MODULATED_ALONG;
+    }
+}
+
+/* What is legal only in some geometries. */
+static norma_status check_geometry(const norma_problem *problem, const norma_desc *desc)
+{
+    const bool rows = problem->geometry == NORMA_ROWS && !norma_desc_by_channel(desc);
+    if (desc->quantization == NORMA_QUANTIZATION_PER_ROW &&
+        (!rows || problem->length > (int64_t)NORMA_RUN_LEAF * NORMA_SEGMENTS_MAX)) {
+        return norma_fail(
+            NORMA_UNSUPPORTED,
+            "desc.quantization: per row goes with norms of contiguous rows of up to %d elements (layer, RMS and Lp "
+            "norm over the last axes, channel norm in NHWC)",
+            NORMA_RUN_LEAF * NORMA_SEGMENTS_MAX);
+    }
+    if (desc->unbiased && !problem->empty && problem->count < 2) {
+        return norma_fail(NORMA_INVALID_ARGUMENT,
+                          "desc.unbiased: one element has no unbiased variance; expected two or more in a reduced set, or 0");
+    }
+    return NORMA_SUCCESS;
 }
 
 /* How many rows make one, so that it is whole cache lines and a few vectors wide. Follows from the shape alone: it is part of
@@ -217,7 +291,8 @@ static int64_t fold_of(const norma_problem *problem)
     const int64_t columns = problem->length;
     const int64_t line = 64 / (int64_t)norma_dtype_size(problem->dtype);
     const norma_axis *rows = &problem->reduced[problem->reduced_count - 1];
-    if (!problem->channels || columns >= WIDE || rows->x_stride != columns || columns % problem->group != 0) {
+    const bool samples = problem->samples_in_rows && problem->given; /* nothing is reduced, and each has its own scale */
+    if (!problem->channels || samples || columns >= WIDE || rows->x_stride != columns || columns % problem->group != 0) {
         return 1;
     }
     int64_t fold = 1;
@@ -253,9 +328,10 @@ norma_status norma_problem_init(norma_problem *problem, const norma_desc *desc)
         return status;
     }
     memset(problem, 0, sizeof *problem);
-    problem->dtype = desc->dtype;
-    problem->parameter_dtype = desc->parameter_dtype ? desc->parameter_dtype : desc->dtype;
-    problem->statistic_dtype = norma_dtype_of_lanes(desc->dtype);
+    problem->dtype = norma_desc_normalized_dtype(desc);
+    problem->x_dtype = desc->dtype;
+    problem->parameter_dtype = norma_desc_parameter_dtype(desc);
+    problem->statistic_dtype = norma_dtype_of_lanes(problem->dtype);
     set_geometry(problem, desc);
     problem->outer = norma_axes_extent(problem->kept, problem->kept_count);
     problem->runs = norma_axes_extent(problem->reduced, problem->reduced_count);
@@ -266,7 +342,8 @@ norma_status norma_problem_init(norma_problem *problem, const norma_desc *desc)
     problem->x_span = problem->empty ? 0 : span_of(problem, false);
     problem->y_span = problem->empty ? 0 : span_of(problem, true);
     set_normalizer(problem, desc);
+    set_modulation(problem, desc);
     set_epilogue(problem, desc);
     fold_rows(problem);
-    return NORMA_SUCCESS;
+    return check_geometry(problem, desc);
 }

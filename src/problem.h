@@ -7,6 +7,14 @@
 #include "desc.h"
 #include "kernels.h"
 
+/* Where modulation goes. */
+typedef enum norma_modulated {
+    NORMA_MODULATED_NOT,
+    NORMA_MODULATED_ELEMENTS, /* its tensors lie as x does */
+    NORMA_MODULATED_ALONG,    /* along the run of rows, or the rows of fibers, as scale does: one for each sample */
+    NORMA_MODULATED_CHANNELS  /* taken into the affine of a sample's channel */
+} norma_modulated;
+
 /*
  * The tensor is a set of axes, outermost first, of which some are reduced. Neighbours of one kind are merged; what is left
  * tells the geometry:
@@ -17,15 +25,22 @@
  */
 typedef struct norma_problem {
     norma_geometry geometry;
-    norma_dtype dtype;           /* of x and y */
-    norma_dtype parameter_dtype; /* of scale and shift */
+    norma_dtype dtype;           /* of what is normalized, which kernels are made for: x, or the sum that is made of it first */
+    norma_dtype x_dtype;         /* y's and others' are in the epilogue */
+    norma_dtype parameter_dtype; /* of scale and shift, modulation, and of what is multiplied with or added to a residual */
     norma_dtype statistic_dtype; /* of mean, rstd, given and running statistics */
     norma_normalizer normalizer;
     bool takes_scale;
     bool takes_shift;
     bool takes_mean;
     norma_epilogue epilogue;
-    bool sums;                       /* a residual is added to x first */
+    bool sums;               /* x + residual, or x times a gate, is made first */
+    bool gates;              /* the latter */
+    norma_gating sum_gating; /* of that gate */
+    norma_modulation residual_gate;
+    norma_modulated modulated;
+    bool samples_in_rows;            /* fibers: samples, which modulate their channels, are rows of the matrix, not matrices */
+    int64_t samples;                 /* extent of axis 0 */
     bool given;                      /* statistics come with the run */
     bool updates;                    /* a run may update running statistics */
     int64_t channels;                /* scale and shift go by channel, this many; 0: along a run, or along the rows of fibers */
@@ -69,11 +84,12 @@ static inline bool norma_rows_as_planes(const norma_problem *problem, int64_t ro
 {
     /* A row beyond NORMA_SEGMENTS_MAX leaves has segments, which only planes know, as they alone know given statistics. */
     const bool segmented = problem->length > (int64_t)NORMA_RUN_LEAF * NORMA_SEGMENTS_MAX;
-    return segmented || problem->given || (rows < threads && problem->length > NORMA_RUN_LEAF);
+    const bool whole = problem->epilogue.quantization == NORMA_QUANTIZATION_PER_ROW; /* a row's range is known when all is */
+    return segmented || problem->given || (rows < threads && problem->length > NORMA_RUN_LEAF && !whole);
 }
 
-/* Whether x + residual is a pass of its own: where the sums of a reduced set do not stay near. (With running statistics it is
- * always one.) */
+/* Whether x + residual (x times a gate) is a pass of its own: where the sums of a reduced set do not stay near. (With running
+ * statistics, and where statistics are all that is wanted, it is always one.) */
 static inline bool norma_sums_apart(const norma_problem *problem, int threads)
 {
     const bool fused = problem->geometry == NORMA_ROWS && !norma_channels_along(problem) &&
@@ -85,6 +101,12 @@ static inline bool norma_sums_apart(const norma_problem *problem, int threads)
 static inline int64_t norma_problem_parameters(const norma_problem *problem)
 {
     return problem->channels ? problem->channels : problem->geometry == NORMA_FIBERS ? problem->runs : problem->length;
+}
+
+/* Elements of x, without gaps between rows. */
+static inline int64_t norma_problem_elements(const norma_problem *problem)
+{
+    return problem->empty ? 0 : problem->sets * problem->count;
 }
 
 /* Product of extents. */

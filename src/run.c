@@ -21,6 +21,9 @@ static bool overlap(const range *a, const range *b)
 static bool rows_interleave(const norma_problem *problem, const range *x, const range *y)
 {
     const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
+    if (problem->epilogue.y_dtype != problem->dtype) {
+        return false;
+    }
     if (problem->geometry != NORMA_ROWS || problem->kept[0].x_stride != problem->kept[0].y_stride) {
         return false;
     }
@@ -33,7 +36,7 @@ static bool rows_interleave(const norma_problem *problem, const range *x, const 
 
 static bool same_place(const norma_problem *problem, const norma_args *args)
 {
-    return args->x == args->y &&
+    return args->x == args->y && problem->x_dtype == problem->epilogue.y_dtype &&
            (problem->geometry != NORMA_ROWS || problem->outer <= 1 || problem->kept[0].x_stride == problem->kept[0].y_stride);
 }
 
@@ -42,9 +45,11 @@ static bool same_place(const norma_problem *problem, const norma_args *args)
 static bool adds_in_place(const norma_problem *problem, const range *out, const range *in)
 {
     const bool with_residual = in->field == offsetof(norma_args, residual);
-    const bool sum = out->field == offsetof(norma_args, sum) && (with_residual || in->field == offsetof(norma_args, x));
-    const bool last = problem->epilogue.residual && out->field == offsetof(norma_args, y) && with_residual &&
-                      problem->y_span == problem->sets * problem->count;
+    const bool with_x = in->field == offsetof(norma_args, x) && problem->x_dtype == problem->dtype;
+    const bool sum = out->field == offsetof(norma_args, sum) && (with_residual || with_x);
+    const norma_epilogue *e = &problem->epilogue;
+    const bool last = e->residual && e->residual_dtype == e->y_dtype && out->field == offsetof(norma_args, y) &&
+                      with_residual && problem->y_span == norma_problem_elements(problem);
     return out->data == in->data && (sum || last);
 }
 
@@ -95,6 +100,29 @@ static norma_status check_tensor(const norma_operand *operand, const void *data)
     return NORMA_SUCCESS;
 }
 
+/* What depends on which tensors there are. */
+static norma_status check_outputs(const norma_problem *problem, const norma_args *args)
+{
+    const norma_epilogue *e = &problem->epilogue;
+    if (!args->y && !args->mean && !args->rstd && !args->running_mean) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.y: expected a tensor, or statistics to be wanted, got NULL");
+    }
+    if (problem->sums && !args->sum && (!args->y || e->y_dtype != problem->dtype)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.sum: expected a tensor for the sum, as y %s, got NULL",
+                          args->y ? "has another type" : "is not there to hold it");
+    }
+    const bool given = e->quantization == NORMA_QUANTIZATION_PER_TENSOR || e->quantization == NORMA_QUANTIZATION_PER_CHANNEL;
+    const int64_t count = e->quantization == NORMA_QUANTIZATION_PER_CHANNEL ? norma_problem_parameters(problem) : 1;
+    for (int64_t i = 0; given && i < count; i++) {
+        const float y_scale = ((const float *)args->y_scale)[i];
+        if (!(y_scale > 0) || isinf(y_scale)) {
+            return norma_fail(NORMA_INVALID_ARGUMENT, "args.y_scale: expected positive finite numbers, got %g for element %lld",
+                              (double)y_scale, (long long)i);
+        }
+    }
+    return NORMA_SUCCESS;
+}
+
 static norma_status check_args(const norma_plan *plan, const norma_args *args)
 {
     for (int i = 0; i < plan->operands_count; i++) {
@@ -104,7 +132,10 @@ static norma_status check_args(const norma_plan *plan, const norma_args *args)
             return status;
         }
     }
-    const norma_status status = norma_running_check(plan, args);
+    norma_status status = norma_running_check(plan, args);
+    if (status == NORMA_SUCCESS && !plan->problem.empty) {
+        status = check_outputs(&plan->problem, args);
+    }
     return status == NORMA_SUCCESS && !plan->problem.empty ? check_overlap(plan, args) : status;
 }
 
@@ -125,7 +156,8 @@ norma_status norma_run(const norma_plan *plan, const norma_args *args)
         return status;
     }
     const norma_problem *problem = &plan->problem;
-    const bool sums_apart = norma_sums_apart(problem, plan->blocking.threads) || (problem->sums && known.running_mean);
+    const bool sums_apart =
+        norma_sums_apart(problem, plan->blocking.threads) || (problem->sums && (known.running_mean || !known.y));
     const norma_args rest = sums_apart ? norma_drive_sum(plan, &known) : known;
     switch (problem->geometry) {
     case NORMA_ROWS:

@@ -51,7 +51,9 @@ norma_status norma_running_check(const norma_plan *plan, const norma_args *args)
 norma_partial norma_running_given(const norma_plan *plan, const norma_args *args, int64_t channel)
 {
     const norma_dtype dtype = plan->problem.statistic_dtype;
-    const norma_partial given = {1, norma_dtype_get(dtype, args->given_mean, channel),
+    const norma_normalizer *normalizer = &plan->problem.normalizer;
+    const double mean = norma_dtype_get(dtype, args->given_mean, channel);
+    const norma_partial given = {1, mean / normalizer->x_scale + normalizer->x_zero_point,
                                  norma_dtype_get(dtype, args->given_variance, channel)};
     return given;
 }

@@ -72,6 +72,7 @@ static void null_tensors(void **state)
     refuse(&s, args, "args.x");
     args = s.t->args;
     args.y = NULL;
+    args.mean = args.rstd = NULL;
     refuse(&s, args, "args.y");
     take(&s);
     end(&s);

@@ -91,7 +91,7 @@ static void enumerators_one_past_the_last(void **state)
     desc.op = (norma_op)(NORMA_GROUP_NORM + 1);
     refuse(desc, "desc.op");
     desc = layer();
-    desc.dtype = (norma_dtype)(NORMA_F16 + 1);
+    desc.dtype = (norma_dtype)(NORMA_U8 + 1);
     refuse(desc, "desc.dtype");
     desc = layer();
     desc.epsilon_mode = (norma_epsilon_mode)(NORMA_EPSILON_NONE + 1);
@@ -100,7 +100,7 @@ static void enumerators_one_past_the_last(void **state)
     desc.rms_mode = (norma_rms_mode)(NORMA_RMS_ONE_PLUS_SCALE + 1);
     refuse(desc, "desc.rms_mode");
     desc = layer();
-    desc.saved = (norma_saved)(NORMA_SAVE_VARIANCE + 1);
+    desc.saved = (norma_saved)(NORMA_SAVE_DIVISOR + 1);
     refuse(desc, "desc.saved");
     desc = norma_channel_norm_desc(2, 3, 4, NORMA_NHWC, NORMA_F32);
     desc.layout = (norma_layout)(NORMA_NCHW16C + 1);

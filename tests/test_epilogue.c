@@ -6,62 +6,18 @@
 #include <string.h>
 
 #include "support/element.h"
+#include "support/geometries.h"
 #include "support/isa.h"
 #include "support/suite.h"
 
 static const norma_dtype dtypes[] = {NORMA_F32, NORMA_F64, NORMA_BF16, NORMA_F16};
-
-/* Small ones of every kind that kernels write in their own way; `turn` chooses. */
-static norma_desc geometry(int turn, norma_dtype dtype)
-{
-    const int64_t rows[] = {5, 83}, planes[] = {3, 4, 41}, tall[] = {3, 37, 29};
-    const int outer_and_inner[] = {0, 2};
-    norma_desc desc;
-    switch (turn) {
-    case 0:
-        return norma_layer_norm_desc(2, rows, -1, dtype);
-    case 1:
-        desc = norma_rms_norm_desc(2, rows, -1, dtype);
-        desc.rms_mode = NORMA_RMS_ONE_PLUS_SCALE;
-        return desc;
-    case 2:
-        return norma_lp_norm_desc(2, rows, -1, 1, dtype);
-    case 3:
-        return norma_channel_norm_desc(2, 37, 29, NORMA_NCHW, dtype);
-    case 4:
-        return norma_lp_norm_desc(3, tall, 1, 2, dtype);
-    case 5:
-        return norma_mvn_desc(3, planes, 2, outer_and_inner, dtype);
-    case 6:
-        return norma_batch_norm_desc(3, 5, 47, NORMA_NCHW, dtype);
-    case 7:
-        return norma_batch_norm_desc(3, 19, 21, NORMA_NHWC, dtype);
-    case 8:
-        desc = norma_batch_norm_desc(3, 5, 47, NORMA_NCHW, dtype);
-        desc.statistics = NORMA_STATISTICS_GIVEN;
-        return desc;
-    case 9:
-        desc = norma_batch_norm_desc(3, 19, 21, NORMA_NHWC, dtype);
-        desc.statistics = NORMA_STATISTICS_GIVEN;
-        return desc;
-    case 10:
-        return norma_group_norm_desc(2, 12, 23, 4, NORMA_NCHW, dtype);
-    case 11:
-        return norma_group_norm_desc(2, 12, 23, 4, NORMA_NHWC, dtype);
-    case 12:
-        return norma_group_norm_desc(2, 32, 11, 4, NORMA_NCHW8C, dtype);
-    default:
-        return norma_batch_norm_desc(7, 5, 4, NORMA_NCHW, dtype); /* planes as columns */
-    }
-}
-enum { GEOMETRIES = 14 };
 
 static void try_all(norma_residual residual)
 {
     for (int turn = 0; turn < GEOMETRIES; turn++) {
         for (size_t d = 0; d < COUNT_OF(dtypes); d++) {
             for (norma_activation activation = NORMA_IDENTITY; activation <= NORMA_ELU; activation++) {
-                norma_desc desc = geometry(turn, dtypes[d]);
+                norma_desc desc = geometries_get(turn, dtypes[d]);
                 norma_desc_activate(&desc, activation);
                 desc.residual = residual;
                 const bool scale = desc.op != NORMA_LP_NORM && desc.op != NORMA_MVN && activation % 3 != 2;
@@ -121,7 +77,7 @@ static void parameters_of_activations(void **state)
                 {NORMA_HARD_SIGMOID, 0.2, 0.5}, {NORMA_HARD_SWISH, 0.25, 0.4}};
     for (size_t i = 0; i < COUNT_OF(with); i++) {
         for (int turn = 0; turn < GEOMETRIES; turn += 3) {
-            norma_desc desc = geometry(turn, NORMA_F32);
+            norma_desc desc = geometries_get(turn, NORMA_F32);
             desc.activation = with[i].activation;
             desc.activation_alpha = with[i].alpha;
             desc.activation_beta = with[i].beta;

@@ -69,7 +69,9 @@ typedef enum norma_dtype {
     NORMA_F32 = 1,
     NORMA_F64 = 2,
     NORMA_BF16 = 3, /* bfloat16: the upper half of an f32 */
-    NORMA_F16 = 4   /* IEEE 754 binary16 */
+    NORMA_F16 = 4,  /* IEEE 754 binary16 */
+    NORMA_S8 = 5,   /* 8-bit integers, which stand for a number by a scale and a zero point: see norma_quantization and */
+    NORMA_U8 = 6    /* desc.x_scale */
 } norma_dtype;
 
 /* Memory order of a tensor with a channel axis; "HW" stands for any number of spatial axes. */
@@ -152,8 +154,33 @@ typedef enum norma_activation {
 typedef enum norma_residual {
     NORMA_RESIDUAL_NONE = 0,
     NORMA_RESIDUAL_BEFORE = 1, /* to x: s = x + residual, rounded to its type, is what is normalized; args.sum receives it */
-    NORMA_RESIDUAL_AFTER = 2   /* to the normalized, scaled and shifted value, before the activation */
+    NORMA_RESIDUAL_AFTER = 2   /* to the normalized, scaled, shifted and modulated value, before the activation */
 } norma_residual;
+
+/* Which elements a modulation, or the gate of a residual, has. */
+typedef enum norma_modulation {
+    NORMA_MODULATION_NONE = 0,
+    NORMA_MODULATION_PER_SAMPLE = 1, /* for each item of axis 0 what scale has for all: [n, normalized axes] or [n, c] */
+    NORMA_MODULATION_PER_ELEMENT = 2 /* x's shape, dense */
+} norma_modulation;
+
+/* Where args.gate is multiplied, which goes through desc.gate_activation first. */
+typedef enum norma_gate {
+    NORMA_GATE_NONE = 0,
+    NORMA_GATE_BEFORE = 1, /* with x: s = x * activation(gate), rounded to x's type, is what is normalized */
+    NORMA_GATE_AFTER = 2   /* with what y would be without it */
+} norma_gate;
+
+/* How y of NORMA_S8 or NORMA_U8 stands for a number v: y = v / y_scale, rounded to nearest even, + zero point, saturated. NaN
+ * becomes the least. (ONNX QuantizeLinear 23, DynamicQuantizeLinear 11.) */
+typedef enum norma_quantization {
+    NORMA_QUANTIZATION_NONE = 0,
+    NORMA_QUANTIZATION_PER_TENSOR = 1,  /* args.y_scale is one number, desc.y_zero_point the zero point */
+    NORMA_QUANTIZATION_PER_CHANNEL = 2, /* args.y_scale has a number wherever scale would have one */
+    NORMA_QUANTIZATION_PER_ROW = 3      /* args.y_scale is written, one per reduced set, so that its numbers just fit: for s8
+                                           max |v| / 127; for u8 (max v - min v) / 255, 0 among the v, and args.y_zero_point is
+                                           written too. A row of zeros has 1. */
+} norma_quantization;
 
 /* How a plan's blocking is found. */
 typedef enum norma_planning {
@@ -175,7 +202,7 @@ typedef enum norma_tuning_state {
 } norma_tuning_state;
 
 /* What args.rstd receives. */
-typedef enum norma_saved { NORMA_SAVE_RSTD = 1, NORMA_SAVE_VARIANCE = 2 } norma_saved;
+typedef enum norma_saved { NORMA_SAVE_RSTD = 1, NORMA_SAVE_VARIANCE = 2, NORMA_SAVE_DIVISOR = 3 } norma_saved;
 
 /* ------------------------------------------------------------------------------------------------------------
  * Versions, errors, the machine
@@ -273,7 +300,8 @@ NORMA_API norma_status norma_context_save_tuning(norma_context *context, const c
 typedef struct norma_desc {
     size_t struct_size;
     norma_op op;
-    norma_dtype dtype;   /* of x and y; mean, rstd, given and running statistics are f64 where it is f64, else f32 */
+    norma_dtype dtype;   /* of x and, where the fields below say nothing else, of all that has its shape, scale and shift;
+                            mean, rstd, given and running statistics are f64 where it is f64, else f32 */
     norma_layout layout; /* channel, batch, instance and group norm: where the channels lie */
     int rank;
     int64_t shape[NORMA_MAX_RANK]; /* outermost first, as the tensor lies in memory; (n, c, spatial) for blocked layouts */
@@ -293,11 +321,26 @@ typedef struct norma_desc {
     int running_unbiased; /* 1: running_variance takes variance * n / (n - 1); 0: variance */
     norma_planning planning;
     double measure_seconds;      /* the most that NORMA_MEASURE may take, about; 0: one second */
-    norma_dtype parameter_dtype; /* of scale and shift: dtype or, where that is bf16 or f16, NORMA_F32; 0: dtype */
+    norma_dtype parameter_dtype; /* of scale and shift, of modulation and of what is multiplied with or added to a residual: the
+                                    type of what is normalized or, where that is narrower, NORMA_F32; 0: the first, NORMA_F32
+                                    where that is an integer */
     norma_activation activation; /* y = activation(...) at last */
     double activation_alpha;     /* see norma_activation: finite; of NORMA_CLIP alpha <= beta, infinities allowed */
     double activation_beta;
-    norma_residual residual; /* where args.residual is added */
+    norma_residual residual;          /* where args.residual is added */
+    norma_dtype residual_dtype;       /* of args.residual and, with NORMA_RESIDUAL_BEFORE, of args.sum, which is then what is
+                                         normalized; no integer; 0: dtype */
+    norma_modulation residual_gate;   /* layer and RMS norm with NORMA_RESIDUAL_BEFORE: s = x + residual_gate * residual */
+    norma_modulation modulation;      /* scaled and shifted, v becomes v * (1 + modulation_scale) + modulation_shift */
+    int modulation_plain;             /* 1: v * modulation_scale + modulation_shift */
+    norma_gate gate;                  /* where args.gate is multiplied */
+    norma_activation gate_activation; /* with its usual alpha and beta: see norma_desc_activate() */
+    norma_dtype y_dtype;              /* 0: dtype, or where that is an integer NORMA_F32 */
+    norma_quantization quantization;  /* where y_dtype is an integer */
+    int y_zero_point;                 /* of its range */
+    double x_scale;                   /* where dtype is NORMA_S8 or NORMA_U8: x stands for x_scale * (x - x_zero_point) */
+    int x_zero_point;                 /* 0 for norms without a mean */
+    int unbiased;                     /* 1: variances divide by n - 1 (torch.var's default, AdaIN); 0: by n */
 } norma_desc;
 
 /* Sets the activation and its usual alpha and beta: see norma_activation. Clip's are ReLU6's. */
@@ -480,22 +523,31 @@ NORMA_API void norma_plan_destroy(norma_plan *plan);
 typedef struct norma_args {
     size_t struct_size; /* sizeof(norma_args) */
     const void *x;
-    void *y;
+    void *y;           /* NULL: statistics only, of which at least one is then wanted */
     const void *scale; /* gamma, or NULL */
     const void *shift; /* beta, or NULL */
     void *mean; /* out, one per reduced set in order (item, then channel or group, whatever the layout), or NULL; not for RMS
                    and Lp norm, nor with given statistics */
-    void *rstd; /* out, likewise: 1 / divisor (0 where that is 0), or with NORMA_SAVE_VARIANCE the v of norma_epsilon_mode */
+    void *rstd; /* out, likewise: 1 / divisor (0 where that is 0), with NORMA_SAVE_DIVISOR what divides, with
+                   NORMA_SAVE_VARIANCE the v of norma_epsilon_mode */
     void *pool; /* goes before the context's pool for this run when not NULL */
     const void *given_mean;     /* batch and instance norm with NORMA_STATISTICS_GIVEN: [c] */
     const void *given_variance; /* likewise; at least 0 */
     void *running_mean;         /* batch and instance norm of x's own statistics: [c], updated; both or neither */
     void *running_variance;
-    const void *residual; /* dense, in x's shape and type, with desc.residual; with RESIDUAL_BEFORE it may be sum, with
-                                   RESIDUAL_AFTER a dense y */
-    void *sum; /* out, with NORMA_RESIDUAL_BEFORE: x + residual, dense, in x's shape and type; may be x or residual; NULL:
-                  not wanted */
+    const void *residual; /* dense, in x's shape, with desc.residual; with RESIDUAL_BEFORE it may be sum, with
+                                   RESIDUAL_AFTER a dense y of its type */
+    void *sum; /* out, with NORMA_RESIDUAL_BEFORE: x + residual, with NORMA_GATE_BEFORE the product; dense, in x's shape; may be
+                  x or residual where it has their type; NULL: not wanted, but where y has another type it is needed */
     int64_t *updates; /* counts the updates of the running statistics when not NULL; NORMA_MOMENTUM_CUMULATIVE needs it */
+    const void *residual_gate; /* see desc.residual_gate */
+    const void *residual_bias; /* layer and RMS norm with NORMA_RESIDUAL_BEFORE: added to each row's sum, of scale's shape; or
+                                  NULL */
+    const void *modulation_scale; /* of desc.modulation's shape; NULL: 0 (1 with modulation_plain) */
+    const void *modulation_shift; /* likewise; NULL: 0 */
+    const void *gate;             /* of x's type and shape, dense, with desc.gate */
+    void *y_scale;      /* f32, with desc.quantization: in, or with NORMA_QUANTIZATION_PER_ROW out; positive and finite */
+    void *y_zero_point; /* out, of y's type: with NORMA_QUANTIZATION_PER_ROW of NORMA_U8 one per reduced set */
 } norma_args;
 
 /* Computes y. Allocates nothing, takes no lock, does no I/O. (OpenMP may do so when it starts its

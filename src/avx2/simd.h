@@ -149,6 +149,40 @@ static inline void vf16_store(uint16_t *p, vf32 a) { _mm_storeu_si128((__m128i *
 SIMD_RARELY void vf16_store_part(uint16_t *p, vf32 a, int count) { simd_store16_first(p, simd_to_f16(a), count); }
 static inline void vf16_stream(uint16_t *p, vf32 a) { _mm_stream_si128((__m128i *)p, simd_to_f16(a)); }
 
+/* s8 and u8 in memory, eight in a general register */
+
+static inline __m128i simd_load8(const void *p) { return _mm_loadl_epi64(p); }
+static inline __m128i simd_load_part8(const void *p, int count)
+{
+    return _mm_cvtsi64_si128((long long)simd_load_bytes(p, count));
+}
+
+/* The low bytes of eight integers. */
+static inline uint64_t simd_to_8(vf32 a)
+{
+    const __m128i low = _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    const __m256i bytes = _mm256_shuffle_epi8(_mm256_cvtps_epi32(a), _mm256_broadcastsi128_si256(low));
+    const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+    return (uint64_t)_mm_cvtsi128_si64(both);
+}
+
+static inline vf32 vs8_load(const int8_t *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(simd_load8(p))); }
+static inline vf32 vu8_load(const uint8_t *p) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(simd_load8(p))); }
+
+SIMD_RARELY vf32 vs8_load_part(const int8_t *p, int count)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(simd_load_part8(p, count)));
+}
+
+SIMD_RARELY vf32 vu8_load_part(const uint8_t *p, int count)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(simd_load_part8(p, count)));
+}
+
+static inline void v8_store(void *p, vf32 a) { simd_store_bytes(p, simd_to_8(a), 8); }
+SIMD_RARELY void v8_store_part(void *p, vf32 a, int count) { simd_store_bytes(p, simd_to_8(a), count); }
+static inline void v8_stream(void *p, vf32 a) { v8_store(p, a); }
+
 /* f64 */
 
 typedef __m256d vf64;

@@ -129,6 +129,29 @@ static inline void vf16_store_part(uint16_t *p, vf32 a, int count)
 }
 static inline void vf16_stream(uint16_t *p, vf32 a) { _mm256_stream_si256((__m256i *)p, simd_to_f16(a)); }
 
+/* s8 and u8 in memory */
+
+static inline __m128i simd_load8(const void *p) { return _mm_loadu_si128(p); }
+static inline __m128i simd_load_part8(const void *p, int count) { return _mm_maskz_loadu_epi8(vf32_first(count), p); }
+static inline __m128i simd_to_8(vf32 a) { return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)); }
+
+static inline vf32 vs8_load(const int8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(simd_load8(p))); }
+static inline vf32 vu8_load(const uint8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(simd_load8(p))); }
+
+static inline vf32 vs8_load_part(const int8_t *p, int count)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(simd_load_part8(p, count)));
+}
+
+static inline vf32 vu8_load_part(const uint8_t *p, int count)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(simd_load_part8(p, count)));
+}
+
+static inline void v8_store(void *p, vf32 a) { _mm_storeu_si128(p, simd_to_8(a)); }
+static inline void v8_store_part(void *p, vf32 a, int count) { _mm_mask_storeu_epi8(p, vf32_first(count), simd_to_8(a)); }
+static inline void v8_stream(void *p, vf32 a) { _mm_stream_si128(p, simd_to_8(a)); }
+
 /* f64 */
 
 typedef __m512d vf64;

@@ -12,8 +12,12 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *args);
 void norma_drive_planes(const norma_plan *plan, const norma_args *args);
 void norma_drive_fibers(const norma_plan *plan, const norma_args *args);
 
-/* Adds args->residual to all of x, into args->sum or, without one, into y; returns the arguments of what is left to do. */
+/* Makes all of x + residual, or of x times a gate, in args->sum or, without one, in y; returns the arguments of what is left to
+ * do. */
 norma_args norma_drive_sum(const norma_plan *plan, const norma_args *args);
+
+/* What makes it, for a kernel. */
+norma_sum_job norma_sum_job_of(const norma_plan *plan, const norma_args *args);
 
 /* Calls task(argument, i) for i in [0, count) on the plan's threads. */
 static inline void norma_drive_tasks(const norma_plan *plan, const norma_args *args, int64_t count, norma_task task,
@@ -39,7 +43,7 @@ static inline void norma_store_statistics(const norma_plan *plan, const norma_ar
 {
     const norma_normalizer *normalizer = &plan->problem.normalizer;
     if (args->mean) {
-        norma_dtype_set(plan->problem.statistic_dtype, args->mean, index, whole->mean);
+        norma_dtype_set(plan->problem.statistic_dtype, args->mean, index, norma_normalizer_mean(normalizer, whole));
     }
     if (args->rstd) {
         const double factor = norma_normalizer_affine(normalizer, whole).factor;
@@ -47,16 +51,19 @@ static inline void norma_store_statistics(const norma_plan *plan, const norma_ar
     }
 }
 
-/* Whether this run has scales or shifts that go by channel. */
+/* Whether this run has anything that goes by channel. */
 static inline bool norma_by_channel(const norma_plan *plan, const norma_args *args)
 {
-    return plan->problem.channels && (args->scale || args->shift);
+    const norma_problem *problem = &plan->problem;
+    const bool modulated = problem->modulated == NORMA_MODULATED_CHANNELS && (args->modulation_scale || args->modulation_shift);
+    const bool quantized = problem->epilogue.quantization == NORMA_QUANTIZATION_PER_CHANNEL;
+    return problem->channels && (args->scale || args->shift || modulated || quantized);
 }
 
 /* What follows the affine, NULL for nothing. */
 static inline const norma_epilogue *norma_epilogue_of(const norma_plan *plan)
 {
-    return norma_epilogue_any(&plan->problem.epilogue) ? &plan->problem.epilogue : NULL;
+    return plan->problem.epilogue.any ? &plan->problem.epilogue : NULL;
 }
 
 /* Whether scale and shift are lanes where x and y are narrower elements. */
@@ -84,7 +91,7 @@ static inline const void *norma_at(const norma_plan *plan, const void *x, int64_
 
 static inline void *norma_out_at(const norma_plan *plan, void *y, int64_t index)
 {
-    return norma_out_element(plan->problem.dtype, y, index);
+    return norma_out_element(plan->problem.epilogue.y_dtype, y, index);
 }
 
 static inline const void *norma_parameter_at(const norma_plan *plan, const void *parameters, int64_t index)
@@ -95,6 +102,40 @@ static inline const void *norma_parameter_at(const norma_plan *plan, const void 
 static inline void *norma_statistic_at(const norma_plan *plan, void *statistics, int64_t index)
 {
     return norma_out_element(plan->problem.statistic_dtype, statistics, index);
+}
+
+/* What modulates the channels, or the rows of fibers, of sample `sample`. */
+static inline norma_modulator norma_modulator_of(const norma_plan *plan, const norma_args *args, int64_t sample)
+{
+    const norma_problem *problem = &plan->problem;
+    norma_modulator modulator = {NULL, NULL, problem->epilogue.modulation_plain};
+    const bool along = problem->modulated == NORMA_MODULATED_ALONG && problem->geometry == NORMA_FIBERS;
+    if (along || problem->modulated == NORMA_MODULATED_CHANNELS) {
+        const int64_t at = sample * norma_problem_parameters(problem);
+        modulator.scale = norma_parameter_at(plan, args->modulation_scale, at);
+        modulator.shift = norma_parameter_at(plan, args->modulation_shift, at);
+    }
+    return modulator;
+}
+
+/* What an epilogue takes, from element `at` on of tensors of x's shape; y_scale is whole. */
+static inline norma_companions norma_companions_at(const norma_plan *plan, const norma_args *args, int64_t at)
+{
+    const norma_problem *problem = &plan->problem;
+    const norma_epilogue *e = &problem->epilogue;
+    const int64_t modulation = problem->modulated == NORMA_MODULATED_ELEMENTS ? at : 0;
+    norma_companions with = {.y_scale = args->y_scale};
+    if (e->modulated) {
+        with.modulation_scale = norma_parameter_at(plan, args->modulation_scale, modulation);
+        with.modulation_shift = norma_parameter_at(plan, args->modulation_shift, modulation);
+    }
+    if (e->residual) {
+        with.residual = norma_element(e->residual_dtype, args->residual, at);
+    }
+    if (e->gated) {
+        with.gate = norma_element(e->gating.dtype, args->gate, at);
+    }
+    return with;
 }
 
 #endif

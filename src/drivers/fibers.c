@@ -29,6 +29,7 @@ static norma_fibers_job job_of(const norma_plan *plan, const norma_args *args, i
     const norma_problem *problem = &plan->problem;
     const bool by_channel = norma_by_channel(plan, args);
     const int64_t set = outer * problem->length / problem->group;
+    const int64_t sample = problem->samples_in_rows ? 0 : outer * problem->length / problem->width;
     int64_t x, y;
     norma_axes_offset(problem->kept, problem->kept_count, outer, &x, &y);
     const norma_fibers_job job = {
@@ -48,12 +49,19 @@ static norma_fibers_job job_of(const norma_plan *plan, const norma_args *args, i
         .rows = problem->runs,
         .fold = problem->fold,
         .rest = problem->rest,
-        .residual = norma_at(plan, args->residual, y),
+        .modulator = norma_modulator_of(plan, args, sample),
+        .companions = norma_companions_at(plan, args, y),
         .epilogue = norma_epilogue_of(plan),
         .normalizer = &problem->normalizer,
         .blocking = &plan->blocking,
     };
     return job;
+}
+
+/* Rows of the tensor that a sample has of a matrix, where each matrix has all samples'. */
+static int64_t rows_of_sample(const norma_problem *problem)
+{
+    return (problem->runs * problem->fold + problem->rest / problem->length) / problem->samples;
 }
 
 /* Columns of a matrix whose statistics are given: rows [first, last) and, with the last of them, the rest. */
@@ -67,6 +75,9 @@ static void apply_given_to(const norma_plan *plan, const norma_args *args, int64
     job.rest = last == job.rows ? job.rest : 0;
     job.first_row = first;
     job.rows = last;
+    if (problem->samples_in_rows) {
+        job.modulator = norma_modulator_of(plan, args, first / rows_of_sample(problem));
+    }
     for (int64_t begin = 0; begin < problem->length; begin += NORMA_STRIP_MAX) {
         const int64_t end = smaller(begin + NORMA_STRIP_MAX, problem->length);
         const int64_t each = problem->per_channel;
@@ -87,12 +98,14 @@ static void apply_given_to(const norma_plan *plan, const norma_args *args, int64
 static void apply_given(void *argument, size_t task)
 {
     const fibers_share *share = argument;
-    const int64_t rows = share->plan->problem.runs;
+    const norma_problem *problem = &share->plan->problem;
+    const int64_t rows = problem->runs, of_sample = rows_of_sample(problem);
     int64_t first = norma_part_begin(share->units, share->tasks, (int64_t)task);
     const int64_t last = norma_part_begin(share->units, share->tasks, (int64_t)task + 1);
     while (first < last) {
         const int64_t outer = first / rows, begin = first % rows;
-        const int64_t end = smaller(rows, begin + last - first);
+        const int64_t to = problem->samples_in_rows ? (begin / of_sample + 1) * of_sample : rows;
+        const int64_t end = smaller(to, begin + last - first);
         apply_given_to(share->plan, share->args, outer, begin, end);
         first += end - begin;
     }
@@ -174,6 +187,8 @@ static void normalize_share(void *argument, size_t task)
 
 /* Columns [first, last) of a matrix at work on several threads. */
 typedef struct fibers_piece {
+    const norma_plan *plan;
+    const norma_args *args;
     norma_fibers_job job;
     const norma_fibers_kernel *kernel;
     int64_t first;
@@ -201,7 +216,9 @@ static fibers_piece piece_from(const norma_plan *plan, const norma_args *args, i
     const int64_t matrices = problem->width / problem->length;
     const int64_t begin = first % problem->length;
     const int64_t end = smaller(problem->length, begin + smaller(last - first, room_of(problem)));
-    const fibers_piece piece = {.job = job_of(plan, args, item * matrices + first / problem->length),
+    const fibers_piece piece = {.plan = plan,
+                                .args = args,
+                                .job = job_of(plan, args, item * matrices + first / problem->length),
                                 .kernel = plan->kernel,
                                 .first = begin,
                                 .last = end,
@@ -249,6 +266,31 @@ static void apply_rows(void *argument, size_t task)
     piece->kernel->apply(&job, piece->first, piece->last);
 }
 
+/* The same sample by sample, each of which modulates its channels: not folded, for a fold may hold two. */
+static void apply_samples(void *argument, size_t task)
+{
+    const fibers_piece *piece = argument;
+    const norma_problem *problem = &piece->plan->problem;
+    const int64_t each = rows_of_sample(problem), rows = each * problem->samples;
+    const int64_t last = norma_part_begin(rows, piece->tasks, (int64_t)task + 1);
+    norma_axis axes[NORMA_MAX_RANK];
+    memcpy(axes, problem->reduced, sizeof axes);
+    norma_axis *inner = &axes[problem->reduced_count - 1];
+    inner->x_stride /= problem->fold;
+    inner->y_stride /= problem->fold;
+    inner->extent = inner->extent * problem->fold + problem->rest / problem->length;
+    norma_fibers_job job = piece->job;
+    job.axes = axes;
+    job.fold = 1;
+    job.rest = 0;
+    for (int64_t first = norma_part_begin(rows, piece->tasks, (int64_t)task); first < last; first = job.rows) {
+        job.first_row = first;
+        job.rows = smaller((first / each + 1) * each, last);
+        job.modulator = norma_modulator_of(piece->plan, piece->args, first / each);
+        piece->kernel->apply(&job, piece->first, piece->last);
+    }
+}
+
 /* Stores what is to be stored of the piece's sets that begin at column `first` of the item or later, and writes its columns. */
 static void finish_piece(const norma_plan *plan, const norma_args *args, int64_t item, int64_t first, fibers_piece *piece,
                          int64_t tasks, norma_column *columns)
@@ -263,7 +305,9 @@ static void finish_piece(const norma_plan *plan, const norma_args *args, int64_t
     }
     piece->job.columns = columns;
     piece->tasks = smaller(tasks, piece->job.rows);
-    norma_drive_tasks(plan, args, piece->tasks, apply_rows, piece);
+    if (args->y) {
+        norma_drive_tasks(plan, args, piece->tasks, problem->samples_in_rows ? apply_samples : apply_rows, piece);
+    }
 }
 
 /* Each group's columns become alike, by the tree of template/strip.h. */
@@ -351,7 +395,7 @@ void norma_drive_fibers(const norma_plan *plan, const norma_args *args)
         norma_drive_tasks(plan, args, share.tasks, apply_given, &share);
         return;
     }
-    if (args->running_mean && problem->instances > 1) {
+    if (args->running_mean && problem->instances > 1 && args->y) {
         share.units = problem->width / problem->length * strips_of_matrix(plan);
         share.tasks = smaller(share.units, threads);
         norma_drive_tasks(plan, args, share.tasks, normalize_instances, &share);
@@ -361,7 +405,8 @@ void norma_drive_fibers(const norma_plan *plan, const norma_args *args)
     share.units = strips ? problem->outer * strips_of_matrix(plan) : problem->sets;
     share.tasks = smaller(share.units, threads);
     /* Sharing out the columns of a matrix instead would read its rows in bits: half as fast. */
-    if (problem->outer < threads && problem->runs > NORMA_FIBER_LEAF) {
+    const bool apart = problem->samples_in_rows || !args->y; /* what is written is not just what was reduced */
+    if (apart || (problem->outer < threads && problem->runs > NORMA_FIBER_LEAF)) {
         normalize_split(plan, args);
     } else {
         norma_drive_tasks(plan, args, share.tasks, strips ? normalize_share : normalize_groups, &share);

@@ -13,12 +13,13 @@ typedef struct planes_set {
     const norma_args *args;
     const void *x;
     void *y;
-    const void *residual;
+    int64_t dense;         /* elements of tensors without gaps before it */
     int64_t runs_per_unit; /* where the set has several runs */
     int64_t unit_length;   /* where it is one */
     int64_t units;
     int64_t tasks;
     int64_t channel; /* of its first element, where scale and shift go by channel */
+    int64_t counted; /* the same, counted on over all samples */
     norma_affine affine;
     norma_partial *partial; /* one per unit */
 } planes_set;
@@ -69,12 +70,39 @@ static void reduce_units(void *argument, size_t task)
     }
 }
 
-/* The affine of a set with a channel's scale and shift. */
-static norma_affine affine_of_channel(const norma_plan *plan, const norma_args *args, norma_affine affine, int64_t channel)
+/* The affine of a set with a channel's scale and shift; `counted` goes on over all samples. */
+static norma_affine affine_of_channel(const norma_plan *plan, const norma_args *args, norma_affine affine, int64_t channel,
+                                      int64_t counted)
 {
     const norma_dtype dtype = plan->problem.parameter_dtype;
-    return norma_affine_with(affine, args->scale ? norma_dtype_get(dtype, args->scale, channel) : 1,
-                             args->shift ? norma_dtype_get(dtype, args->shift, channel) : -0.0);
+    double scale = args->scale ? norma_dtype_get(dtype, args->scale, channel) : 1;
+    double shift = args->shift ? norma_dtype_get(dtype, args->shift, channel) : -0.0;
+    if (plan->problem.modulated == NORMA_MODULATED_CHANNELS) {
+        const norma_modulator modulator = {NULL, NULL, plan->problem.epilogue.modulation_plain};
+        const void *by_scale = args->modulation_scale, *by_shift = args->modulation_shift;
+        norma_modulate(&modulator,
+                       by_scale          ? norma_dtype_get(dtype, by_scale, counted)
+                       : modulator.plain ? 1
+                                         : -0.0,
+                       by_shift ? norma_dtype_get(dtype, by_shift, counted) : -0.0, &scale, &shift);
+    }
+    return norma_affine_with(affine, scale, shift);
+}
+
+/* Whether a set's runs differ in their affine: they are samples', each of which modulates its channels. */
+static bool runs_differ(const norma_problem *problem)
+{
+    return problem->modulated == NORMA_MODULATED_CHANNELS && problem->geometry == NORMA_PLANES;
+}
+
+/* What a set's epilogue takes from its element `at` of memory without gaps, channel by channel or not. */
+static norma_companions companions_of(const norma_plan *plan, const norma_args *args, int64_t at, int64_t channel)
+{
+    norma_companions with = norma_companions_at(plan, args, at);
+    if (plan->problem.epilogue.quantization == NORMA_QUANTIZATION_PER_CHANNEL) {
+        with.y_scale += channel;
+    }
+    return with;
 }
 
 static void write_pieces(const norma_plan *plan, const norma_pieces *pieces)
@@ -93,24 +121,37 @@ static void write_range(const planes_set *set, int64_t run, int64_t first, int64
     const norma_plan *plan = set->plan;
     const norma_problem *problem = &plan->problem;
     const norma_args *args = set->args;
-    const bool several =
-        norma_by_channel(plan, args) && !norma_channels_along(problem) && problem->per_channel < problem->length;
+    const bool by_channel = norma_by_channel(plan, args) && !norma_channels_along(problem);
+    const bool several = by_channel && (problem->per_channel < problem->length || runs_differ(problem));
     const int64_t each = several ? problem->per_channel : problem->length;
+    const int64_t item = runs_differ(problem) ? run * problem->channels : 0;
     int64_t x, y;
     norma_axes_offset(problem->reduced, problem->reduced_count, run, &x, &y);
     while (first < last) {
         const int64_t index = first / each;
         const int64_t end = (index + 1) * each < last ? (index + 1) * each : last;
-        const norma_affine affine = several ? affine_of_channel(plan, args, set->affine, set->channel + index) : set->affine;
+        const norma_affine affine =
+            several ? affine_of_channel(plan, args, set->affine, set->channel + index, item + set->counted + index)
+                    : set->affine;
+        const bool along = !affine.own_shift;
         norma_pieces pieces = {.x = norma_at(plan, set->x, x + first),
                                .y = norma_out_at(plan, set->y, y + first),
-                               .residual = norma_at(plan, set->residual, y + first),
+                               .companions = companions_of(plan, args, set->dense + y + first,
+                                                           set->channel + (several ? index
+                                                                           : along ? first
+                                                                                   : 0)),
                                .count = end - first,
                                .runs = 1,
                                .affine = &affine};
-        if (!affine.own_shift) {
+        if (along) {
             pieces.scale = norma_parameter_at(plan, args->scale, set->channel + first);
             pieces.shift = norma_parameter_at(plan, args->shift, set->channel + first);
+        }
+        if (problem->modulated == NORMA_MODULATED_ALONG) {
+            const int64_t sample = set->dense / problem->length / (problem->outer / problem->samples);
+            const int64_t at = sample * problem->length + first;
+            pieces.companions.modulation_scale = norma_parameter_at(plan, args->modulation_scale, at);
+            pieces.companions.modulation_shift = norma_parameter_at(plan, args->modulation_shift, at);
         }
         write_pieces(plan, &pieces);
         first = end;
@@ -158,10 +199,10 @@ static norma_partial reduce_set(planes_set *set, int64_t tasks)
     return whole;
 }
 
-/* The first element's channel. */
+/* The first element's channel, counted on over all samples. */
 static int64_t channel_of_set(const norma_problem *problem, int64_t index)
 {
-    return problem->channels ? index * (problem->length / problem->per_channel) % problem->channels : 0;
+    return problem->channels ? index * (problem->length / problem->per_channel) : 0;
 }
 
 /* Stores what the statistics of a set are to be stored in; what is applied to the set, with scale and shift where it has one
@@ -170,29 +211,32 @@ static norma_affine finish_set(const norma_plan *plan, const norma_args *args, i
 {
     const norma_problem *problem = &plan->problem;
     const norma_affine affine = norma_normalizer_affine(&problem->normalizer, whole);
-    const int64_t channel = channel_of_set(problem, index);
+    const int64_t counted = channel_of_set(problem, index), channel = problem->channels ? counted % problem->channels : 0;
     norma_store_statistics(plan, args, index, whole);
     if (problem->instances == 1) {
         norma_running_update(plan, args, channel, whole);
     }
-    return norma_by_channel(plan, args) && problem->per_channel == problem->length
-               ? affine_of_channel(plan, args, affine, channel)
-               : affine;
+    const bool one = norma_by_channel(plan, args) && problem->per_channel == problem->length && !runs_differ(problem);
+    return one ? affine_of_channel(plan, args, affine, channel, counted) : affine;
 }
 
 static norma_partial normalize_set(const norma_plan *plan, const norma_args *args, int64_t index, int64_t tasks)
 {
     const norma_problem *problem = &plan->problem;
-    planes_set set = {.plan = plan, .args = args, .channel = channel_of_set(problem, index)};
+    const int64_t counted = channel_of_set(problem, index);
+    planes_set set = {
+        .plan = plan, .args = args, .channel = problem->channels ? counted % problem->channels : 0, .counted = counted};
     int64_t x, y;
     norma_axes_offset(problem->kept, problem->kept_count, index, &x, &y);
     set.x = norma_at(plan, args->x, x);
     set.y = norma_out_at(plan, args->y, y);
-    set.residual = norma_at(plan, args->residual, problem->geometry == NORMA_ROWS ? index * problem->length : y);
+    set.dense = problem->geometry == NORMA_ROWS ? index * problem->length : y;
     const norma_partial whole = problem->given ? norma_running_given(plan, args, set.channel) : reduce_set(&set, tasks);
     set.affine = finish_set(plan, args, index, &whole);
     set.tasks = tasks;
-    norma_drive_tasks(plan, args, set.tasks, write_share, &set);
+    if (args->y) {
+        norma_drive_tasks(plan, args, set.tasks, write_share, &set);
+    }
     return whole;
 }
 
@@ -240,23 +284,30 @@ static void reduce_together(const norma_plan *plan, const void *x, int64_t count
 }
 
 /* From the last run to the first, unless the blocking says otherwise. */
-static void write_together(const norma_plan *plan, const void *x, void *y, const void *residual, int64_t count,
+static void write_together(const norma_plan *plan, const norma_args *args, int64_t first, int64_t count,
                            const norma_affine *affine)
 {
     const norma_problem *problem = &plan->problem;
+    const int64_t channel = problem->channels ? channel_of_set(problem, first) % problem->channels : 0;
+    int64_t x, y;
+    norma_axes_offset(problem->kept, problem->kept_count, first, &x, &y);
     const norma_axis *sets = &problem->kept[problem->kept_count - 1];
     for (int64_t step = 0; step < problem->runs; step++) {
         const int64_t run = plan->blocking.forward ? step : problem->runs - 1 - step;
         int64_t in_x, in_y;
         norma_axes_offset(problem->reduced, problem->reduced_count, run, &in_x, &in_y);
-        const norma_pieces pieces = {.x = norma_at(plan, x, in_x),
-                                     .y = norma_out_at(plan, y, in_y),
-                                     .residual = norma_at(plan, residual, in_y),
+        norma_affine of_run[NORMA_SETS_MAX];
+        for (int64_t i = 0; runs_differ(problem) && i < count; i++) {
+            of_run[i] = affine_of_channel(plan, args, affine[i], channel + i, run * problem->channels + channel + i);
+        }
+        const norma_pieces pieces = {.x = norma_at(plan, args->x, x + in_x),
+                                     .y = norma_out_at(plan, args->y, y + in_y),
+                                     .companions = companions_of(plan, args, y + in_y, channel),
                                      .count = problem->length,
                                      .runs = count,
                                      .x_stride = sets->x_stride,
                                      .y_stride = sets->y_stride,
-                                     .affine = affine,
+                                     .affine = runs_differ(problem) ? of_run : affine,
                                      .affine_for_each = true};
         write_pieces(plan, &pieces);
     }
@@ -274,8 +325,9 @@ static void normalize_together(const norma_plan *plan, const norma_args *args, i
     for (int64_t i = 0; i < count; i++) {
         affine[i] = finish_set(plan, args, first + i, &whole[i]);
     }
-    write_together(plan, norma_at(plan, args->x, x), norma_out_at(plan, args->y, y), norma_at(plan, args->residual, y), count,
-                   affine);
+    if (args->y) {
+        write_together(plan, args, first, count, affine);
+    }
 }
 
 static void normalize_sets(void *argument, size_t task)
@@ -318,6 +370,20 @@ static void normalize_instances(void *argument, size_t task)
 /* Channels whose affines are made at a time, for all their planes. */
 enum { AFFINES_MAX = 512 };
 
+/* Those of channels [begin, end) of the image whose first channel is `image`, counted on over all. */
+static void affines_of_channels(const norma_plan *plan, const norma_args *args, int64_t image, int64_t begin, int64_t end,
+                                norma_affine *affine)
+{
+    for (int64_t channel = begin; channel < end; channel++) {
+        const norma_partial given = norma_running_given(plan, args, channel);
+        norma_affine *of_channel = &affine[channel - begin];
+        *of_channel = norma_normalizer_affine(&plan->problem.normalizer, &given);
+        if (norma_by_channel(plan, args)) {
+            *of_channel = affine_of_channel(plan, args, *of_channel, channel, image + channel);
+        }
+    }
+}
+
 /* Planes [first, last) whose statistics are given, as they lie in memory: of channels [begin, end), image by image. */
 static void apply_to_channels(const planes_share *share, int64_t first, int64_t last, int64_t begin, int64_t end)
 {
@@ -325,22 +391,20 @@ static void apply_to_channels(const planes_share *share, int64_t first, int64_t 
     const norma_args *args = share->args;
     const norma_problem *problem = &plan->problem;
     norma_affine affine[AFFINES_MAX];
-    for (int64_t channel = begin; channel < end; channel++) {
-        const norma_partial given = norma_running_given(plan, args, channel);
-        affine[channel - begin] = norma_normalizer_affine(&problem->normalizer, &given);
-        if (norma_by_channel(plan, args)) {
-            affine[channel - begin] = affine_of_channel(plan, args, affine[channel - begin], channel);
-        }
-    }
+    bool known = false;
     for (int64_t image = first / problem->channels * problem->channels; image < last; image += problem->channels) {
         const int64_t from = image + begin < first ? first : image + begin;
         const int64_t to = image + end < last ? image + end : last;
         if (from >= to) {
             continue;
         }
+        if (!known || problem->modulated == NORMA_MODULATED_CHANNELS) {
+            affines_of_channels(plan, args, image, begin, end, affine);
+            known = true;
+        }
         const norma_pieces pieces = {.x = norma_at(plan, args->x, from * problem->length),
                                      .y = norma_out_at(plan, args->y, from * problem->length),
-                                     .residual = norma_at(plan, args->residual, from * problem->length),
+                                     .companions = companions_of(plan, args, from * problem->length, from - image),
                                      .count = problem->length,
                                      .runs = to - from,
                                      .x_stride = problem->length,

@@ -3,16 +3,17 @@
 
 typedef struct rows_share {
     const norma_plan *plan;
+    const norma_args *args;
     norma_rows_job job;
     int64_t rows;
     int64_t turns; /* every so many rows have the same scale and shift along them */
     int64_t tasks;
-    const void *residual; /* to add to x, into sum; or NULL */
-    void *sum;
+    bool sums; /* what is normalized is made first, by */
+    norma_sum_job sum;
 } rows_share;
 
-/* Rows are added to, some at a time, just before they are normalized: the sums are still in the caches then. */
-static void add_and_normalize(const rows_share *share, int64_t first, int64_t last)
+/* Sums are made, some rows at a time, just before they are normalized: they are still in the caches then. */
+static void sum_and_normalize(const rows_share *share, int64_t first, int64_t last)
 {
     enum { NEAR = 256 * 1024 };
     const norma_plan *plan = share->plan;
@@ -21,12 +22,10 @@ static void add_and_normalize(const rows_share *share, int64_t first, int64_t la
     const int64_t fits = NEAR / (length * (int64_t)norma_dtype_size(plan->problem.dtype));
     const int64_t some = fits < 2 ? 2 : fits / 2 * 2;
     norma_rows_job job = share->job;
-    job.x = share->sum;
+    job.x = share->sum.sum;
     for (; first < last; first += some) {
         const int64_t end = last - first < some ? last : first + some;
-        const int64_t at = first * length;
-        kernel->add(norma_at(plan, share->job.x, at), norma_at(plan, share->residual, at), norma_out_at(plan, share->sum, at),
-                    (end - first) * length);
+        kernel->sum(&share->sum, first * length, end * length);
         kernel->normalize(&job, first, end);
     }
 }
@@ -38,8 +37,8 @@ static void normalize_share(void *argument, size_t index)
     const norma_rows_kernel *kernel = plan->kernel;
     const int64_t first = norma_part_begin(share->rows, share->tasks, (int64_t)index);
     const int64_t last = norma_part_begin(share->rows, share->tasks, (int64_t)index + 1);
-    if (share->residual) {
-        add_and_normalize(share, first, last);
+    if (share->sums) {
+        sum_and_normalize(share, first, last);
         return;
     }
     for (int64_t turn = 0; turn < share->turns; turn++) {
@@ -51,7 +50,10 @@ static void normalize_share(void *argument, size_t index)
         job.shift = norma_parameter_at(plan, job.shift, at);
         job.mean = norma_statistic_at(plan, job.mean, turn);
         job.saved = norma_statistic_at(plan, job.saved, turn);
-        job.residual = norma_at(plan, job.residual, at);
+        job.companions = norma_companions_at(plan, share->args, at);
+        if (plan->problem.epilogue.quantization == NORMA_QUANTIZATION_PER_CHANNEL && share->turns > 1) {
+            job.companions.y_scale += at;
+        }
         kernel->normalize(&job, first, last);
     }
 }
@@ -64,12 +66,14 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *args)
     const bool along = by_channel && norma_channels_along(problem);
     const int64_t turns = along ? problem->channels / problem->length : 1;
     const int64_t rows = problem->outer / turns;
-    if (norma_rows_as_planes(problem, rows, threads) || args->running_mean) { /* which planes alone know */
+    const bool others = args->running_mean || !args->y; /* which planes alone know */
+    if (others || norma_rows_as_planes(problem, rows, threads)) {
         norma_drive_planes(plan, args);
         return;
     }
     rows_share share = {
         .plan = plan,
+        .args = args,
         .job = {.x = args->x,
                 .y = args->y,
                 .scale = args->scale,
@@ -83,16 +87,21 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *args)
                 .set_stride = turns,
                 .channels = by_channel && !along ? problem->channels : 0,
                 .per_channel = problem->per_channel,
-                .residual = problem->sums ? NULL : args->residual,
-                .residual_stride = turns * problem->length,
+                .modulator = norma_modulator_of(plan, args, 0),
+                .companions = norma_companions_at(plan, args, 0),
+                .companion_stride = turns * problem->length,
+                .modulation_stride = turns * problem->length,
+                .modulation_rows = problem->modulated == NORMA_MODULATED_ALONG ? rows / problem->samples : 1,
+                .y_scale = args->y_scale,
+                .y_zero_point = args->y_zero_point,
                 .epilogue = norma_epilogue_of(plan),
                 .normalizer = &problem->normalizer,
                 .blocking = &plan->blocking},
         .rows = rows,
         .turns = turns,
         .tasks = rows < threads ? rows : threads,
-        .residual = problem->sums ? args->residual : NULL,
-        .sum = args->sum ? args->sum : args->y,
+        .sums = problem->sums && (problem->gates ? args->gate : args->residual), /* unless that was a pass of its own */
+        .sum = norma_sum_job_of(plan, args),
     };
     norma_drive_tasks(plan, args, share.tasks, normalize_share, &share);
 }

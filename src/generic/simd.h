@@ -143,6 +143,38 @@ static inline vf32 vf16_load(const uint16_t *p) { return vf16_load_part(p, vf32_
 static inline void vf16_store(uint16_t *p, vf32 a) { vf16_store_part(p, a, vf32_width); }
 static inline void vf16_stream(uint16_t *p, vf32 a) { vf16_store(p, a); }
 
+/* s8 and u8 in memory, likewise */
+
+SIMD_APART vf32 vs8_load_part(const int8_t *p, int count)
+{
+    vf32 a = vf32_zero();
+    for (int i = 0; i < count; i++) {
+        a[i] = p[i];
+    }
+    return a;
+}
+
+SIMD_APART vf32 vu8_load_part(const uint8_t *p, int count)
+{
+    vf32 a = vf32_zero();
+    for (int i = 0; i < count; i++) {
+        a[i] = p[i];
+    }
+    return a;
+}
+
+SIMD_APART void v8_store_part(void *p, vf32 a, int count)
+{
+    for (int i = 0; i < count; i++) {
+        ((uint8_t *)p)[i] = (uint8_t)(int)a[i];
+    }
+}
+
+static inline vf32 vs8_load(const int8_t *p) { return vs8_load_part(p, vf32_width); }
+static inline vf32 vu8_load(const uint8_t *p) { return vu8_load_part(p, vf32_width); }
+static inline void v8_store(void *p, vf32 a) { v8_store_part(p, a, vf32_width); }
+static inline void v8_stream(void *p, vf32 a) { v8_store(p, a); }
+
 /* f64 */
 
 typedef double vf64 __attribute__((vector_size(16)));

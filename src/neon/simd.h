@@ -127,6 +127,26 @@ static inline void vf16_store(uint16_t *p, vf32 a) { vst1_u16(p, simd_to_f16(a))
 SIMD_RARELY void vf16_store_part(uint16_t *p, vf32 a, int count) { simd_store16_first(p, simd_to_f16(a), count); }
 static inline void vf16_stream(uint16_t *p, vf32 a) { vf16_store(p, a); }
 
+/* s8 and u8 in memory, four in a general register */
+
+static inline vf32 simd_from_s8(uint64_t bytes) { return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(bytes))))); }
+static inline vf32 simd_from_u8(uint64_t bytes) { return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))))); }
+
+/* The low bytes of four integers. */
+static inline uint64_t simd_to_8(vf32 a)
+{
+    const int16x4_t narrow = vmovn_s32(vcvtq_s32_f32(a));
+    return vget_lane_u64(vreinterpret_u64_s8(vmovn_s16(vcombine_s16(narrow, narrow))), 0);
+}
+
+static inline vf32 vs8_load(const int8_t *p) { return simd_from_s8(simd_load_bytes(p, 4)); }
+static inline vf32 vu8_load(const uint8_t *p) { return simd_from_u8(simd_load_bytes(p, 4)); }
+SIMD_RARELY vf32 vs8_load_part(const int8_t *p, int count) { return simd_from_s8(simd_load_bytes(p, count)); }
+SIMD_RARELY vf32 vu8_load_part(const uint8_t *p, int count) { return simd_from_u8(simd_load_bytes(p, count)); }
+static inline void v8_store(void *p, vf32 a) { simd_store_bytes(p, simd_to_8(a), 4); }
+SIMD_RARELY void v8_store_part(void *p, vf32 a, int count) { simd_store_bytes(p, simd_to_8(a), count); }
+static inline void v8_stream(void *p, vf32 a) { v8_store(p, a); }
+
 /* f64 */
 
 typedef float64x2_t vf64;

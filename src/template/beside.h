@@ -48,11 +48,11 @@ static const beside nothing_beside = {{.lockstep = 1}, NULL, NULL, 0};
 INLINE void group_writer_enter(write_step step, group_writer *w)
 {
     w->now = w->first;
-    w->now.x += w->row * w->first.x_stride;
-    w->now.y += w->row * w->first.y_stride;
+    rows_advance(step, &w->now, w->row);
     row_affine affine = w->affine[w->row];
     if (step.channels) { /* a strip is a channel */
-        affine = row_affine_of_channel(&w->first, &affine, (w->row * w->length + w->begin) / w->strip);
+        const int64_t counted = w->first.channel + (w->row * w->length + w->begin) / w->strip;
+        affine = row_affine_of_channel(&w->first, &affine, counted % w->first.channels, counted);
     }
     w->vectors = row_vectors_of(&affine);
     w->at = write_head(step, &w->now, &w->vectors, w->begin, w->end);

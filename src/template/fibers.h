@@ -141,7 +141,8 @@ INLINE void write_strip(fiber_step step, const strip *s)
 /* Streaming stores want every row of y aligned to the vector at the strip's first column. */
 INLINE bool can_stream(const norma_fibers_job *job, int64_t first)
 {
-    bool aligned = (uintptr_t)((const element *)job->y + first) % (NORMA_WIDTH * sizeof(element)) == 0;
+    const size_t size = job->epilogue ? norma_dtype_size(job->epilogue->y_dtype) : sizeof(element);
+    bool aligned = ((uintptr_t)job->y + (uintptr_t)first * size) % (NORMA_WIDTH * size) == 0;
     for (int k = 0; k < job->axes_count; k++) {
         aligned = aligned && job->axes[k].y_stride % NORMA_WIDTH == 0;
     }
@@ -173,11 +174,28 @@ INLINE real write_element(const strip *s, int64_t i, real x)
     const double factor = norma_normalizer_affine(job->normalizer, &partial).factor;
     const parameters scales = parameters_of(job->scale, job->wide, ones),
                      shifts = parameters_of(job->shift, job->wide, negative_zeros);
-    const double scale = (double)parameter_at(&scales, channel), shift = (double)parameter_at(&shifts, channel);
+    double scale = (double)parameter_at(&scales, channel), shift = (double)parameter_at(&shifts, channel);
+    if (modulates(&job->modulator)) {
+        modulate(&job->modulator, job->wide, channel, &scale, &shift);
+    }
     if (real_product_fits(factor, scale)) {
         return V(get0)(V(fma)(V(sub)(V(set1)(x), V(set1)(s->a[i])), V(set1)(s->b[i]), V(set1)(s->c[i])));
     }
     return (real)(((double)x - partial.mean) * (double)real_factor(factor)) * (real)scale + (real)shift;
+}
+
+/* The line of a row of the strip, where it goes by what a job has; from element `at` of its companions and of y on. */
+INLINE epilogue_line line_of_strip(const strip *s, int64_t at)
+{
+    const norma_fibers_job *job = s->job;
+    const norma_epilogue *e = job->epilogue;
+    epilogue_line line = epilogue_line_of(e, &job->companions, job->wide, at);
+    line.y = (char *)job->y + at * (int64_t)norma_dtype_size(e->y_dtype);
+    if (e->quantization == NORMA_QUANTIZATION_PER_CHANNEL && job->channels) {
+        line.y_scale = s->y_scale;
+        line.y_scale_along = true;
+    }
+    return line;
 }
 
 /* The strip element by element. */
@@ -188,14 +206,14 @@ NOINLINE void write_wide(const strip *s)
         int64_t in_x, in_y;
         row_offset(job, row, &in_x, &in_y);
         const element *x = (const element *)job->x + in_x + s->first;
-        element *y = (element *)job->y + in_y + s->first;
         for (int64_t i = 0; i < (row < job->rows ? s->columns : job->rest); i++) {
-            real out = write_element(s, i % s->own, element_at(x, i));
+            const real out = write_element(s, i % s->own, element_at(x, i));
             if (job->epilogue) {
-                const element *residual = job->residual ? (const element *)job->residual + in_y + s->first + i : NULL;
-                out = V(get0)(epilogue_last(job->epilogue, V(set1)(out), residual, 1));
+                epilogue_line line = line_of_strip(s, in_y + s->first);
+                epilogue_last(&line, V(set1)(out), i, 1);
+            } else {
+                set_element((element *)job->y + in_y + s->first, i, out);
             }
-            set_element(y, i, out);
         }
     }
 }
@@ -203,11 +221,8 @@ NOINLINE void write_wide(const strip *s)
 /* A row of a strip at work with any epilogue. */
 typedef struct any_row {
     const element *x;
-    element *y;
-    const element *residual; /* or NULL */
     real scale;
     real shift;
-    bool stream;
 } any_row;
 
 /* The affine of any step, in the same bits: see write_any_vector() of template/write.h. */
@@ -218,9 +233,8 @@ INLINE vec write_any_columns(const strip *s, const any_row *row, int64_t at, int
     return V(fma)(out, V(set1)(row->scale), V(set1)(row->shift));
 }
 
-INLINE void write_any_row(const strip *s, const any_row *row, int64_t columns)
+INLINE void write_any_row(const strip *s, const any_row *row, const epilogue_line *line, int64_t columns)
 {
-    const norma_epilogue *e = s->job->epilogue;
     int64_t at = 0;
     NO_UNROLL
     for (; at + EPILOGUE_VECTORS * NORMA_WIDTH <= columns; at += EPILOGUE_VECTORS * NORMA_WIDTH) {
@@ -229,38 +243,50 @@ INLINE void write_any_row(const strip *s, const any_row *row, int64_t columns)
         for (int k = 0; k < EPILOGUE_VECTORS; k++) {
             v[k] = write_any_columns(s, row, at + k * NORMA_WIDTH, NORMA_WIDTH);
         }
-        epilogue_pair(e, v, row->residual ? row->residual + at : NULL);
-        store_pair(row->y + at, v, row->stream);
+        epilogue_pair(line, v, at);
     }
     NO_UNROLL
     for (; at < columns; at += NORMA_WIDTH) {
         const int lanes = columns - at < NORMA_WIDTH ? (int)(columns - at) : NORMA_WIDTH;
-        const vec y = write_any_columns(s, row, at, lanes);
-        M(store_part)(row->y + at, epilogue_last(e, y, row->residual ? row->residual + at : NULL, lanes), lanes);
+        epilogue_last(line, write_any_columns(s, row, at, lanes), at, lanes);
     }
+}
+
+/* The scale and shift of a row, where they go by row. */
+INLINE void row_parameters(const norma_fibers_job *job, int64_t row, any_row *out)
+{
+    const parameters scales = parameters_of(job->scale, job->wide, ones);
+    const parameters shifts = parameters_of(job->shift, job->wide, negative_zeros);
+    double scale = (double)parameter_at(&scales, row), shift = (double)parameter_at(&shifts, row);
+    if (modulates(&job->modulator)) {
+        modulate(&job->modulator, job->wide, row, &scale, &shift);
+    }
+    out->scale = (real)scale;
+    out->shift = (real)shift;
 }
 
 /* A strip with any epilogue. One copy serves all. */
 NOINLINE void write_strip_any(const strip *s)
 {
     const norma_fibers_job *job = s->job;
-    const bool along_rows = !job->channels;
-    const parameters scale = parameters_of(along_rows ? job->scale : NULL, job->wide, ones);
-    const parameters shift = parameters_of(along_rows ? job->shift : NULL, job->wide, negative_zeros);
+    const bool along_rows = !job->channels, stream = can_stream(job, s->first);
+    const bool quantized = along_rows && job->epilogue->quantization == NORMA_QUANTIZATION_PER_CHANNEL;
     const int64_t last = job->rows + (job->rest > 0);
-    any_row now = {.stream = can_stream(job, s->first)};
+    any_row now = {.scale = 1, .shift = -(real)0};
     for (int64_t step = job->first_row; step < last; step++) {
         const int64_t row = s->backwards ? last - 1 - (step - job->first_row) : step;
         int64_t in_x, in_y;
         row_offset(job, row, &in_x, &in_y);
+        epilogue_line line = line_of_strip(s, in_y + s->first);
+        line.stream = stream;
+        line.y_scale = quantized ? line.y_scale + row : line.y_scale;
         now.x = (const element *)job->x + in_x + s->first;
-        now.y = (element *)job->y + in_y + s->first;
-        now.residual = job->residual ? (const element *)job->residual + in_y + s->first : NULL;
-        now.scale = parameter_at(&scale, row);
-        now.shift = parameter_at(&shift, row);
-        write_any_row(s, &now, row < job->rows ? s->columns : job->rest);
+        if (along_rows) {
+            row_parameters(job, row, &now);
+        }
+        write_any_row(s, &now, &line, row < job->rows ? s->columns : job->rest);
     }
-    if (now.stream) {
+    if (stream) {
         simd_fence();
     }
 }
@@ -273,10 +299,10 @@ INLINE void write_strip_of(norma_statistic statistic, const strip *s)
     const norma_epilogue *e = job->epilogue;
     if (RARELY(job->channels && s->wide)) {
         write_wide(s);
-    } else if (statistic == NORMA_MOMENTS && e && job->channels && !e->residual && e->activation == NORMA_CLIP) {
+    } else if (!NORMA_INTEGER && statistic == NORMA_MOMENTS && e && job->channels && e->clamps) {
         step.clamp = true;
         write_with(step, s);
-    } else if (e) {
+    } else if (NORMA_INTEGER || e) {
         write_strip_any(s);
     } else if (statistic == NORMA_MOMENTS && !job->channels && (job->scale || job->shift)) {
         step.affine = true;

@@ -25,13 +25,17 @@ NOINLINE void finish_row(const norma_rows_job *job, int64_t row, const norma_par
 {
     norma_affine whole = norma_normalizer_affine(job->normalizer, partial);
     const bool one_channel = job->channels && job->per_channel == job->length;
-    store_statistic(job->mean, row * job->set_stride, partial->mean);
+    store_statistic(job->mean, row * job->set_stride, norma_normalizer_mean(job->normalizer, partial));
     store_statistic(job->saved, row * job->set_stride, norma_normalizer_saved(job->normalizer, partial, whole.factor));
     if (one_channel) {
-        const parameters scale = parameters_of(job->scale, job->wide, ones),
-                         shift = parameters_of(job->shift, job->wide, negative_zeros);
-        whole = norma_affine_with(whole, (double)parameter_at(&scale, row % job->channels),
-                                  (double)parameter_at(&shift, row % job->channels));
+        const parameters scales = parameters_of(job->scale, job->wide, ones),
+                         shifts = parameters_of(job->shift, job->wide, negative_zeros);
+        double scale = (double)parameter_at(&scales, row % job->channels);
+        double shift = (double)parameter_at(&shifts, row % job->channels);
+        if (modulates(&job->modulator)) {
+            modulate(&job->modulator, job->wide, row, &scale, &shift);
+        }
+        whole = norma_affine_with(whole, scale, shift);
     }
     *affine = row_affine_of(&whole);
 }
@@ -96,6 +100,8 @@ INLINE void set_epilogue(out_rows *out, const norma_rows_job *job)
 {
     const norma_normalizer *normalizer = job->normalizer;
     out->epilogue = job->epilogue;
+    out->scale_wide = job->wide;
+    out->extremes = NULL;
     out->round = NORMA_NARROW && normalizer->round_before_scale;
     out->one_plus_scale = normalizer->one_plus_scale;
     out->stream = NORMA_STREAMS && job->blocking->stream;
@@ -110,8 +116,10 @@ INLINE const real *absent_scale(const norma_rows_job *job)
 INLINE out_rows rows_from(write_step step, const norma_rows_job *job, int64_t row)
 {
     out_rows out; /* field by field: clearing those that most steps do not have costs as much as setting the others */
+    const int64_t y_size =
+        (int64_t)(step.epilogue == EPILOGUE_ANY ? norma_dtype_size(job->epilogue->y_dtype) : sizeof(element));
     out.x = (const element *)job->x + row * job->x_stride;
-    out.y = (element *)job->y + row * job->y_stride;
+    out.y = (char *)job->y + row * job->y_stride * y_size;
     out.x_stride = job->x_stride;
     out.y_stride = job->y_stride;
     out.scale = parameters_of(job->scale, job->wide, absent_scale(job));
@@ -119,14 +127,19 @@ INLINE out_rows rows_from(write_step step, const norma_rows_job *job, int64_t ro
     out.ahead = job->blocking->ahead;
     if (step.epilogue != EPILOGUE_NONE) {
         set_epilogue(&out, job);
-        out.residual = job->residual ? (const element *)job->residual + row * job->residual_stride : NULL;
-        out.residual_stride = job->residual_stride;
+        out.companions = job->companions;
+        out.companion_stride = job->companion_stride;
+        out.modulation_stride = job->modulation_stride;
+        out.modulation_rows = job->modulation_rows;
+        out.row = row;
         out.own_shift = job->channels > 0;
     }
     if (step.channels) {
         out.channels = job->channels;
         out.per_channel = job->per_channel;
-        out.channel = row * (job->length / job->per_channel) % job->channels;
+        out.channel = row * (job->length / job->per_channel);
+        out.modulator = modulates(&job->modulator) ? &job->modulator : NULL;
+        out.scale_wide = job->wide;
     }
     return out;
 }
@@ -136,7 +149,7 @@ INLINE void rows_skip(write_step step, const norma_rows_job *job, out_rows *out,
 {
     rows_advance(step, out, count);
     if (step.channels) {
-        out->channel = (out->channel + count * (job->length / job->per_channel)) % job->channels;
+        out->channel += count * (job->length / job->per_channel);
     }
 }
 
@@ -352,10 +365,14 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
                     .ahead = job->blocking->ahead};
     if (step.epilogue != EPILOGUE_NONE) {
         set_epilogue(&out, job);
-        out.residual = pieces->residual;
-        out.residual_stride = pieces->y_stride;
+        out.companions = pieces->companions;
+        out.companion_stride = out.modulation_stride = pieces->y_stride;
+        out.modulation_rows = 1;
+        out.row = 0;
         out.own_shift = pieces->affine->own_shift;
     }
+    const bool quantized = step.epilogue == EPILOGUE_ANY && pieces->affine_for_each &&
+                           job->epilogue->quantization == NORMA_QUANTIZATION_PER_CHANNEL;
     row_affine row = row_affine_of(pieces->affine);
     NO_UNROLL
     for (int64_t r = 0; r < pieces->runs; r++) {
@@ -364,6 +381,9 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
         }
         write_rows(step, &out, &row, 0, pieces->count);
         rows_advance(step, &out, 1);
+        if (quantized) {
+            out.companions.y_scale++;
+        }
     }
 }
 
@@ -412,6 +432,45 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
 
 ROW_STEPS(DEFINE_WRITERS)
 
+/* The scale that makes a row's range fit its integers, and the zero point. */
+NOINLINE void fit_row(const norma_rows_job *job, int64_t row, const real *extremes, float *y_scale, int *zero_point)
+{
+    double low = 0, high = 0;
+    for (int i = 0; i < NORMA_WIDTH; i++) {
+        low = (double)extremes[i] < low ? (double)extremes[i] : low;
+        high = (double)extremes[NORMA_WIDTH + i] > high ? (double)extremes[NORMA_WIDTH + i] : high;
+    }
+    const bool is_signed = job->epilogue->y_dtype == NORMA_S8;
+    const double range = is_signed ? (-low > high ? -low : high) / 127 : (high - low) / 255;
+    *y_scale = range > (double)FLT_MAX ? FLT_MAX : (float)range;
+    *y_scale = *y_scale == 0 ? 1 : *y_scale;
+    *zero_point = is_signed ? 0 : (int)rint(-low / (double)*y_scale);
+    *zero_point = *zero_point > 255 ? 255 : *zero_point;
+    job->y_scale[row * job->set_stride] = *y_scale;
+    if (job->y_zero_point) {
+        job->y_zero_point[row * job->set_stride] = (uint8_t)*zero_point;
+    }
+}
+
+/* Each row is gone through once more before it is written, for the range of its y. */
+INLINE void quantize_rows(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
+{
+    for (int64_t row = first; row < last; row++) {
+        real extremes[2 * NORMA_WIDTH] = {0};
+        norma_epilogue epilogue = *job->epilogue;
+        float y_scale;
+        const row_affine affine = reduce_row(step.statistic, job, row);
+        out_rows out = rows_from(step, job, row);
+        out.extremes = extremes;
+        write_rows(step, &out, &affine, 0, job->length);
+        fit_row(job, row, extremes, &y_scale, &epilogue.zero_point);
+        out.extremes = NULL;
+        out.epilogue = &epilogue;
+        out.companions.y_scale = &y_scale;
+        write_rows(step, &out, &affine, 0, job->length);
+    }
+}
+
 /* Likewise with any epilogue: the statistic, and whether rows have channels. */
 #define ANY_STEPS(X)                                                                                                           \
     X(any_centered, NORMA_MOMENTS, false)                                                                                      \
@@ -424,7 +483,11 @@ ROW_STEPS(DEFINE_WRITERS)
     {                                                                                                                          \
         const write_step step = {                                                                                              \
             .statistic = statistic_, .own_shift = channels_, .channels = channels_, .lockstep = 1, .epilogue = EPILOGUE_ANY};  \
-        normalize_in_turn(step, job, first, last);                                                                             \
+        if (!channels_ && job->epilogue->quantization == NORMA_QUANTIZATION_PER_ROW) {                                         \
+            quantize_rows(step, job, first, last);                                                                             \
+        } else {                                                                                                               \
+            normalize_in_turn(step, job, first, last);                                                                         \
+        }                                                                                                                      \
         simd_fence();                                                                                                          \
     }                                                                                                                          \
     static void apply_##name(const norma_rows_job *job, const norma_pieces *pieces)                                            \
@@ -450,16 +513,11 @@ static void apply_clamped(const norma_rows_job *job, const norma_pieces *pieces)
 
 static const row_writers clamped_writers = {normalize_any_centered, apply_clamped};
 
-static bool only_clamps(const norma_epilogue *e)
-{
-    return !e->residual && e->activation == NORMA_CLIP;
-}
-
 INLINE const row_writers *any_writers_of(norma_statistic statistic, const norma_rows_job *job, bool own)
 {
     if (statistic == NORMA_MOMENTS) {
         return job->channels && job->per_channel < job->length ? &any_channels_writers
-               : own && only_clamps(job->epilogue)             ? &clamped_writers
+               : own && job->epilogue->clamps                  ? &clamped_writers
                                                                : &any_centered_writers;
     }
     return statistic == NORMA_SQUARES ? &any_root_writers : &any_sum_writers;
@@ -467,7 +525,7 @@ INLINE const row_writers *any_writers_of(norma_statistic statistic, const norma_
 
 INLINE const row_writers *row_writers_of(norma_statistic statistic, const norma_rows_job *job, bool own)
 {
-    if (job->epilogue) {
+    if (NORMA_INTEGER || job->epilogue) {
         return any_writers_of(statistic, job, own);
     }
     const norma_normalizer *normalizer = job->normalizer;
@@ -497,11 +555,42 @@ INLINE norma_partial rows_reduce(norma_statistic statistic, const void *x, int64
     return reduce_leaves(statistic, x, count, nothing_beside);
 }
 
-static void add(const void *x_, const void *residual_, void *sum_, int64_t count)
+/* Of the job's row that element `at` lies in, elements of which the first is its `index`-th. */
+INLINE vec sum_vector(const norma_sum_job *job, int64_t at, const parameters *residual_gate, const parameters *bias,
+                      int64_t index, int lanes)
+{
+    vec x = load_as(job->x_dtype, job->x, at, lanes);
+    if (!job->residual) {
+        epilogue_gate(job->gating, job->gate, &x, at, 1, lanes);
+        return x;
+    }
+    const vec residual = load_lanes((const element *)job->residual + at, lanes);
+    x = V(fma)(load_parameters(residual_gate, index, 0, lanes), residual, x);
+    return V(add)(x, load_parameters(bias, index, 0, lanes));
+}
+
+/* Elements [at, end), all of one row. */
+INLINE void sum_row(const norma_sum_job *job, int64_t at, int64_t end)
+{
+    const int64_t row = at / job->length;
+    const parameters bias = parameters_of(job->bias, job->wide, negative_zeros);
+    const parameters residual_gate =
+        parameters_from(parameters_of(job->residual_gate, job->wide, ones), row / job->gate_rows * job->length);
+    element *sum = job->sum;
+    NO_UNROLL
+    for (; at + NORMA_WIDTH <= end; at += NORMA_WIDTH) {
+        M(store)(sum + at, sum_vector(job, at, &residual_gate, &bias, at - row * job->length, NORMA_WIDTH));
+    }
+    if (at < end) {
+        const int lanes = (int)(end - at);
+        M(store_part)(sum + at, sum_vector(job, at, &residual_gate, &bias, at - row * job->length, lanes), lanes);
+    }
+}
+
+/* x + residual and nothing else, of one type. */
+INLINE void add(const element *x, const element *residual, element *sum, int64_t count)
 {
     enum { AT_ONCE = 4 };
-    const element *x = x_, *residual = residual_;
-    element *sum = sum_;
     int64_t i = 0;
     NO_UNROLL
     for (; i + AT_ONCE * NORMA_WIDTH <= count; i += AT_ONCE * NORMA_WIDTH) {
@@ -515,6 +604,19 @@ static void add(const void *x_, const void *residual_, void *sum_, int64_t count
     for (; i < count; i += NORMA_WIDTH) {
         const int lanes = count - i < NORMA_WIDTH ? (int)(count - i) : NORMA_WIDTH;
         M(store_part)(sum + i, V(add)(M(load_part)(x + i, lanes), M(load_part)(residual + i, lanes)), lanes);
+    }
+}
+
+static void sum(const norma_sum_job *job, int64_t first, int64_t last)
+{
+    if (job->residual && !job->residual_gate && !job->bias && job->x_dtype == ELEMENT_DTYPE) {
+        add((const element *)job->x + first, (const element *)job->residual + first, (element *)job->sum + first, last - first);
+        return;
+    }
+    while (first < last) {
+        const int64_t end = (first / job->length + 1) * job->length;
+        sum_row(job, first, end < last ? end : last);
+        first = end;
     }
 }
 
@@ -546,7 +648,7 @@ static void settle(void)
                                                                   .reduce = rows_##statistic##_reduce,                         \
                                                                   .reduce_runs = rows_##statistic##_reduce_runs,               \
                                                                   .apply = rows_##statistic##_apply,                           \
-                                                                  .add = add,                                                  \
+                                                                  .sum = sum,                                                  \
                                                                   .settle = settle}
 
 DEFINE_ROWS_KERNEL(moments, NORMA_MOMENTS);

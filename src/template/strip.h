@@ -31,6 +31,7 @@ typedef struct strip {
     _Alignas(64) real a[NORMA_STRIP_MAX];
     _Alignas(64) real b[NORMA_STRIP_MAX];
     _Alignas(64) real c[NORMA_STRIP_MAX];
+    _Alignas(64) float y_scale[NORMA_STRIP_MAX]; /* where that goes by channel */
 } strip;
 
 /* Elements of the matrix's row `row` before the strip's first column, in x and y. */
@@ -319,7 +320,8 @@ INLINE void factors_of_strip(const strip *s, double *factor)
     const norma_normalizer usual = {.statistic = NORMA_MOMENTS,
                                     .epsilon_mode = NORMA_EPSILON_INSIDE,
                                     .epsilon = normalizer.epsilon,
-                                    .weight = normalizer.weight};
+                                    .weight = normalizer.weight,
+                                    .x_scale = normalizer.x_scale};
     if (normalizer.epsilon_mode == usual.epsilon_mode && normalizer.statistic == usual.statistic) {
         for (int64_t i = 0; i < s->own; i++) {
             factor[i] = norma_normalizer_factor(&usual, s->m2[i] * usual.weight);
@@ -366,12 +368,39 @@ INLINE void parameters_of_strip(const strip *s, parameters tensor, double *of_co
     }
 }
 
+/* Takes what modulates a sample's channels into scale and shift. */
+NOINLINE void modulate_strip(const strip *s, double *scale, double *shift)
+{
+    const norma_modulator *modulator = &s->job->modulator;
+    double by_scale[NORMA_STRIP_MAX], by_shift[NORMA_STRIP_MAX];
+    parameters_of_strip(s, parameters_of(modulator->scale, s->job->wide, modulator->plain ? ones : negative_zeros), by_scale);
+    parameters_of_strip(s, parameters_of(modulator->shift, s->job->wide, negative_zeros), by_shift);
+    for (int64_t i = 0; i < s->own; i++) {
+        norma_modulate(modulator, by_scale[i], by_shift[i], &scale[i], &shift[i]);
+    }
+}
+
+/* y_scale of each column. */
+NOINLINE void y_scales_of_strip(strip *s)
+{
+    const norma_fibers_job *job = s->job;
+    for (int64_t i = 0; i < s->own; i++) {
+        s->y_scale[i] = job->companions.y_scale[(job->column + s->first + i) / job->per_channel];
+    }
+    for (int64_t i = s->own; i < s->columns; i++) {
+        s->y_scale[i] = s->y_scale[i - s->own];
+    }
+}
+
 /* The same of columns whose scale and shift are taken in. */
 INLINE void finish_own(strip *s, const double *factor)
 {
     double scale[NORMA_STRIP_MAX], shift[NORMA_STRIP_MAX];
     parameters_of_strip(s, parameters_of(s->job->scale, s->job->wide, ones), scale);
     parameters_of_strip(s, parameters_of(s->job->shift, s->job->wide, negative_zeros), shift);
+    if (modulates(&s->job->modulator)) {
+        modulate_strip(s, scale, shift);
+    }
     bool fit = true;
     for (int64_t i = 0; i < s->own; i++) {
         const double origin = (double)s->origin[i];
@@ -397,6 +426,9 @@ INLINE void finish_strip(strip *s)
     } else {
         finish_own(s, factor);
     }
+    if (job->epilogue && job->epilogue->quantization == NORMA_QUANTIZATION_PER_CHANNEL && job->channels) {
+        y_scales_of_strip(s);
+    }
     for (int64_t i = s->own; i < s->columns; i++) {
         s->a[i] = s->a[i - s->own];
         s->b[i] = s->b[i - s->own];
@@ -416,7 +448,7 @@ INLINE void save_strip(const strip *s)
     for (int64_t i = 0; i < s->own; i += group, set++) {
         const norma_partial partial = partial_of_column(s, i);
         if (job->mean) {
-            ((real *)job->mean)[set] = (real)partial.mean;
+            ((real *)job->mean)[set] = (real)norma_normalizer_mean(job->normalizer, &partial);
         }
         if (job->saved) {
             const double factor = norma_normalizer_affine(job->normalizer, &partial).factor;

@@ -1,7 +1,8 @@
 /*
  * Binds the vector vocabulary of one ISA folder (its simd.h) to one element type, for the templates beside this file.
  *
- * A stub defines NORMA_DTYPE, the type of elements in memory (f32, f64, bf16 or f16), includes its simd.h and then a template.
+ * A stub defines NORMA_DTYPE, the type of elements in memory (f32, f64, bf16, f16, s8 or u8), includes its simd.h and then a
+ * template.
  * All arithmetic is in the type of the lanes, f64 for f64 and f32 for the others. The vocabulary, for vf32 (vf64 alike):
  *
  *     vf32, vf32_width          a native vector and its number of lanes
@@ -23,7 +24,8 @@
  *
  * For bf16 and f16 in memory there are vbf16_load, load_part, store, store_part, stream and round (vf16_ alike), from and to a
  * vf32 of as many lanes: loads are exact, the others round to nearest even; denormals are kept, NaN stays NaN (quiet, its sign
- * and upper bits kept). Streams are aligned to what they write.
+ * and upper bits kept). Streams are aligned to what they write. For s8 and u8 there are vs8_load and load_part (vu8_ alike),
+ * and for both v8_store, store_part and stream, of the low bytes of lanes that hold integers.
  *
  * NORMA_REGISTERS, how many vectors the ISA names; NORMA_STREAMS, whether it writes past the caches; and for both types
  * simd_prefetch, simd_prefetch_once (for what is read once and soon) and simd_fence (after stream).
@@ -50,23 +52,44 @@
 #define NORMA_IS_f64 2
 #define NORMA_IS_bf16 3
 #define NORMA_IS_f16 4
+#define NORMA_IS_s8 5
+#define NORMA_IS_u8 6
 #define NORMA_DTYPE_IS NORMA_PASTE(NORMA_IS_, NORMA_DTYPE)
 
 /* `real`: a lane. `element`: what lies in memory. */
 #if NORMA_DTYPE_IS == NORMA_IS_f32
 #define NORMA_LANE f32
+#define ELEMENT_DTYPE NORMA_F32
 typedef float real;
 typedef float element;
 #elif NORMA_DTYPE_IS == NORMA_IS_f64
 #define NORMA_LANE f64
+#define ELEMENT_DTYPE NORMA_F64
 typedef double real;
 typedef double element;
 #elif NORMA_DTYPE_IS == NORMA_IS_bf16 || NORMA_DTYPE_IS == NORMA_IS_f16
 #define NORMA_LANE f32
+#define ELEMENT_DTYPE (NORMA_DTYPE_IS == NORMA_IS_bf16 ? NORMA_BF16 : NORMA_F16)
 typedef float real;
 typedef uint16_t element;
+#elif NORMA_DTYPE_IS == NORMA_IS_s8
+#define NORMA_LANE f32
+#define ELEMENT_DTYPE NORMA_S8
+#define vs8_store v8_store
+#define vs8_store_part v8_store_part
+#define vs8_stream v8_stream
+typedef float real;
+typedef int8_t element;
+#elif NORMA_DTYPE_IS == NORMA_IS_u8
+#define NORMA_LANE f32
+#define ELEMENT_DTYPE NORMA_U8
+#define vu8_store v8_store
+#define vu8_store_part v8_store_part
+#define vu8_stream v8_stream
+typedef float real;
+typedef uint8_t element;
 #else
-#error "NORMA_DTYPE must be f32, f64, bf16 or f16"
+#error "NORMA_DTYPE must be f32, f64, bf16, f16, s8 or u8"
 #endif
 
 /* V(add) is vf32_add or vf64_add; M(load) reads elements: vbf16_load where V(load) is vf32_load. */
@@ -80,6 +103,7 @@ enum {
     NORMA_WIDTH = V(width),
     NORMA_PARTS = NORMA_LANES / NORMA_WIDTH,
     NORMA_NARROW = sizeof(element) < sizeof(real),
+    NORMA_INTEGER = sizeof(element) == 1,                    /* y is then of another type, or quantized: always an epilogue's */
     NORMA_LINE_VECTORS = 64 / sizeof(element) / NORMA_WIDTH, /* vectors whose elements fill a cache line */
     LOCKSTEP_MAX = 2,                                        /* rows side by side */
     LOCKSTEP = NORMA_REGISTERS < 32 ? 1 : LOCKSTEP_MAX       /* rows that are reduced so: their sums stay in registers */
@@ -209,6 +233,20 @@ INLINE void get_parameters(const parameters *p, int64_t index, int64_t count, re
     if (i < count) {
         V(store_part)(out + i, load_parameters(p, index + i, 0, (int)(count - i)), (int)(count - i));
     }
+}
+
+/* Whether samples modulate their channels. */
+INLINE bool modulates(const norma_modulator *modulator)
+{
+    return modulator->scale || modulator->shift;
+}
+
+/* Takes in what modulates channel `counted`, counted on over all samples. */
+INLINE void modulate(const norma_modulator *modulator, bool wide, int64_t counted, double *scale, double *shift)
+{
+    const parameters by_scale = parameters_of(modulator->scale, wide, modulator->plain ? ones : negative_zeros);
+    const parameters by_shift = parameters_of(modulator->shift, wide, negative_zeros);
+    norma_modulate(modulator, (double)parameter_at(&by_scale, counted), (double)parameter_at(&by_shift, counted), scale, shift);
 }
 
 /* How many of the lanes [part * WIDTH, (part + 1) * WIDTH) lie below count. */

@@ -35,23 +35,34 @@ typedef struct row_affine {
 /* Rows to write; scale and shift start at the same element as x and y, unless rows have channels. */
 typedef struct out_rows {
     const element *x;
-    element *y;
+    void *y; /* elements but with any epilogue, which may have another type */
     int64_t x_stride;
     int64_t y_stride;
     parameters scale;
     parameters shift;
     int64_t ahead;                  /* elements: x is prefetched this far ahead */
-    const norma_epilogue *epilogue; /* this and the next three where the step has any */
-    const element *residual;        /* or NULL; lies as y but for the stride */
-    int64_t residual_stride;
-    bool own_shift; /* as in write_step, decided at run time, as are those that follow */
+    const norma_epilogue *epilogue; /* this and all down to extremes where the step has any */
+    norma_companions companions;    /* of row 0 */
+    int64_t companion_stride;
+    int64_t modulation_stride;
+    int64_t modulation_rows;
+    int64_t row;
+    bool scale_wide; /* of companions, and of the modulator */
+    bool own_shift;  /* as in write_step, decided at run time, as are the next three */
     bool round;
     bool one_plus_scale;
     bool stream;
-    int64_t channel;     /* of the first element; this and the next two where the step has channels */
-    int64_t channels;    /* after the last comes the first */
-    int64_t per_channel; /* elements */
+    real *extremes;   /* see epilogue_line */
+    int64_t channel;  /* of the first element, counted on over all rows; this and the next three where the step has channels */
+    int64_t channels; /* after the last comes the first */
+    int64_t per_channel;              /* elements */
+    const norma_modulator *modulator; /* or NULL */
 } out_rows;
+
+INLINE element *elements_of(const out_rows *rows)
+{
+    return rows->y;
+}
 
 typedef struct row_vectors {
     vec center;
@@ -78,11 +89,14 @@ INLINE row_affine row_affine_of(const norma_affine *affine)
     return affine->own_shift ? row_affine_with(row, affine->scale, affine->shift) : row;
 }
 
-/* The affine of channel `index` of the rows, counted from their first element. */
-INLINE row_affine row_affine_of_channel(const out_rows *rows, const row_affine *affine, int64_t index)
+/* The affine of a channel; `counted` goes on over all samples. */
+INLINE row_affine row_affine_of_channel(const out_rows *rows, const row_affine *affine, int64_t channel, int64_t counted)
 {
-    const int64_t channel = (rows->channel + index) % rows->channels;
-    return row_affine_with(*affine, (double)parameter_at(&rows->scale, channel), (double)parameter_at(&rows->shift, channel));
+    double scale = (double)parameter_at(&rows->scale, channel), shift = (double)parameter_at(&rows->shift, channel);
+    if (rows->modulator) {
+        modulate(rows->modulator, rows->scale_wide, counted, &scale, &shift);
+    }
+    return row_affine_with(*affine, scale, shift);
 }
 
 INLINE row_vectors row_vectors_of(const row_affine *affine)
@@ -95,10 +109,12 @@ INLINE row_vectors row_vectors_of(const row_affine *affine)
 /* The rows that follow the first `count`, as far as they lie alike. */
 INLINE void rows_advance(write_step step, out_rows *rows, int64_t count)
 {
+    const bool any = step.epilogue == EPILOGUE_ANY;
     rows->x += count * rows->x_stride;
-    rows->y += count * rows->y_stride;
-    if (step.epilogue == EPILOGUE_ANY && rows->residual) {
-        rows->residual += count * rows->residual_stride;
+    rows->y =
+        (char *)rows->y + count * rows->y_stride * (int64_t)(any ? norma_dtype_size(rows->epilogue->y_dtype) : sizeof(element));
+    if (any) {
+        rows->row += count;
     }
 }
 
@@ -150,7 +166,7 @@ INLINE void write_vectors(write_step step, const out_rows *rows, const row_vecto
         UNROLL
         for (int r = 0; r < step.lockstep; r++) {
             const element *x = rows->x + r * rows->x_stride + at;
-            element *y = rows->y + r * rows->y_stride + at;
+            element *y = elements_of(rows) + r * rows->y_stride + at;
             if (step.fetch && k % NORMA_LINE_VECTORS == 0) {
                 /* At the pace of lockstep through the rows that follow, which a dense tensor has next to each other. */
                 const element *next = rows->x + rows->ahead + step.lockstep * at + r * NORMA_LINE_VECTORS * NORMA_WIDTH;
@@ -178,21 +194,22 @@ INLINE void write_part(write_step step, const out_rows *rows, const row_vectors 
     for (int r = 0; r < step.lockstep; r++) {
         const vec x = M(load_part)(rows->x + r * rows->x_stride + i, count);
         M(store_part)
-        (rows->y + r * rows->y_stride + i, write_clamped(step, rows, write_vector(step, &row[r], x, scale, shift)), count);
+        (elements_of(rows) + r * rows->y_stride + i, write_clamped(step, rows, write_vector(step, &row[r], x, scale, shift)),
+         count);
     }
 }
 
-/* Streaming stores want y aligned to the vector: so many of the elements from i on lie before that. */
-INLINE int64_t head_of(bool stream, const out_rows *rows, int64_t i, int64_t end)
+/* Streaming stores want y aligned to the vector: so many of `count` elements of a size lie before that. */
+INLINE int64_t head_of(bool stream, uintptr_t y, int64_t size, int64_t count)
 {
-    const int64_t head = stream ? (int64_t)(-(uintptr_t)(rows->y + i) % (NORMA_WIDTH * sizeof(element)) / sizeof(element)) : 0;
-    return head < end - i ? head : end - i;
+    const int64_t head = stream ? (int64_t)(-y % (uintptr_t)(NORMA_WIDTH * size)) / size : 0;
+    return head < count ? head : count;
 }
 
 /* Writes those. Returns where to go on. */
 INLINE int64_t write_head(write_step step, const out_rows *rows, const row_vectors *row, int64_t i, int64_t end)
 {
-    const int64_t count = head_of(step.stream, rows, i, end);
+    const int64_t count = head_of(step.stream, (uintptr_t)(elements_of(rows) + i), sizeof(element), end - i);
     if (count) {
         write_part(step, rows, row, i, (int)count);
     }
@@ -226,9 +243,8 @@ INLINE vec write_any_vector(const out_rows *rows, const row_vectors *row, int64_
 }
 
 /* Elements [i, end) of a row, whole pairs of vectors of them as such. */
-INLINE void write_any_range(const out_rows *rows, const row_vectors *row, int64_t i, int64_t end)
+INLINE void write_any_range(const out_rows *rows, const epilogue_line *line, const row_vectors *row, int64_t i, int64_t end)
 {
-    const element *residual = rows->residual;
     NO_UNROLL
     for (; i + EPILOGUE_VECTORS * NORMA_WIDTH <= end; i += EPILOGUE_VECTORS * NORMA_WIDTH) {
         vec v[EPILOGUE_VECTORS];
@@ -240,26 +256,43 @@ INLINE void write_any_range(const out_rows *rows, const row_vectors *row, int64_
         for (int k = 0; k < EPILOGUE_VECTORS; k += NORMA_LINE_VECTORS) {
             simd_prefetch(rows->x + i + k * NORMA_WIDTH + rows->ahead);
         }
-        epilogue_pair(rows->epilogue, v, residual ? residual + i : NULL);
-        store_pair(rows->y + i, v, rows->stream);
+        epilogue_pair(line, v, i);
     }
     NO_UNROLL
     for (; i < end; i += NORMA_WIDTH) {
         const int lanes = end - i < NORMA_WIDTH ? (int)(end - i) : NORMA_WIDTH;
-        const vec y = write_any_vector(rows, row, i, 0, lanes);
-        M(store_part)(rows->y + i, epilogue_last(rows->epilogue, y, residual ? residual + i : NULL, lanes), lanes);
+        epilogue_last(line, write_any_vector(rows, row, i, 0, lanes), i, lanes);
     }
+}
+
+/* The line of a row's companions and y. */
+INLINE epilogue_line line_of_row(const out_rows *rows)
+{
+    const norma_epilogue *e = rows->epilogue;
+    epilogue_line line = epilogue_line_of(e, &rows->companions, rows->scale_wide, 0);
+    const int64_t modulated = rows->row / rows->modulation_rows * rows->modulation_stride;
+    line.modulation_scale = parameters_from(line.modulation_scale, modulated);
+    line.modulation_shift = parameters_from(line.modulation_shift, modulated);
+    line.residual = companion_from(line.residual, e->residual_dtype, rows->row * rows->companion_stride);
+    line.gate = companion_from(line.gate, e->gating.dtype, rows->row * rows->companion_stride);
+    line.y_scale_along = e->quantization == NORMA_QUANTIZATION_PER_CHANNEL && !rows->own_shift;
+    line.y = rows->y;
+    line.stream = rows->stream;
+    line.extremes = rows->extremes;
+    return line;
 }
 
 /* Elements [i, end) of a row, whatever its step and epilogue. One copy serves all. */
 NOINLINE void write_any(const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
 {
     const row_vectors row = row_vectors_of(affine);
-    const int64_t head = head_of(rows->stream, rows, i, end);
+    const epilogue_line line = line_of_row(rows);
+    const int64_t size = (int64_t)norma_dtype_size(rows->epilogue->y_dtype);
+    const int64_t head = head_of(rows->stream, (uintptr_t)rows->y + (uintptr_t)(i * size), size, end - i);
     int64_t stop = head ? i + head : end;
     NO_UNROLL
     for (; i < end; i = stop, stop = end) {
-        write_any_range(rows, &row, i, stop);
+        write_any_range(rows, &line, &row, i, stop);
     }
 }
 
@@ -296,12 +329,17 @@ INLINE void write_rows(write_step step, const out_rows *rows, const row_affine *
         return;
     }
     const int64_t each = rows->per_channel;
-    int64_t channel = (rows->channel + i / each) % rows->channels;
+    int64_t counted = rows->channel + i / each, channel = counted % rows->channels;
     NO_UNROLL
-    for (; i < end; i += each) {
-        const row_affine with =
-            row_affine_with(*affine, (double)parameter_at(&rows->scale, channel), (double)parameter_at(&rows->shift, channel));
-        write_plain(step, rows, &with, i, i + each);
+    for (; i < end; i += each, counted++) {
+        const row_affine with = row_affine_of_channel(rows, affine, channel, counted);
+        if (step.epilogue == EPILOGUE_ANY && rows->epilogue->quantization == NORMA_QUANTIZATION_PER_CHANNEL) {
+            out_rows quantized = *rows;
+            quantized.companions.y_scale += channel;
+            write_plain(step, &quantized, &with, i, i + each);
+        } else {
+            write_plain(step, rows, &with, i, i + each);
+        }
         channel = channel + 1 < rows->channels ? channel + 1 : 0;
     }
 }

@@ -59,7 +59,7 @@ static norma_knob_range range(int64_t least, int64_t most, int64_t step)
 /* Groups are written past the caches, rows abreast into them. */
 static norma_knob_range range_of_order(const norma_problem *problem, const norma_blocking *blocking)
 {
-    if (norma_epilogue_any(&problem->epilogue)) {
+    if (problem->epilogue.any) {
         return range(NORMA_PAIRS, NORMA_PAIRS, 1);
     }
     if (blocking->stream) {

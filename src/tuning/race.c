@@ -59,7 +59,7 @@ static void count_runs(norma_rig *rig, double floor_seconds)
     }
     /* After another's streaming stores it takes several runs until the caches hold what they can. */
     const int64_t bytes =
-        (rig->plan.problem.x_span + rig->plan.problem.y_span) * (int64_t)norma_dtype_size(rig->plan.problem.dtype);
+        norma_operand_bytes(&rig->plan.operands[NORMA_OPERAND_X]) + norma_operand_bytes(&rig->plan.operands[NORMA_OPERAND_Y]);
     const double start = norma_clock();
     run_for(rig, 1);
     rig->warm_seconds = bytes < norma_cpu()->l3_size ? 4 * (norma_clock() - start) : 0;
@@ -68,7 +68,8 @@ static void count_runs(norma_rig *rig, double floor_seconds)
 /* What a timed run is given: all inputs that the plan takes, y and, as those who add a residual want it, the sum. */
 static bool is_lent(const norma_operand *operand)
 {
-    return operand->taken && (!operand->output || operand->needed || operand->field == offsetof(norma_args, sum));
+    const bool wanted = operand->field == offsetof(norma_args, y) || operand->field == offsetof(norma_args, sum);
+    return operand->taken && (!operand->output || operand->needed || wanted);
 }
 
 /* Of all that, in bytes. */
@@ -83,8 +84,7 @@ static size_t lent_bytes(const norma_plan *plan)
 
 bool norma_rig_fits(const norma_plan *plan)
 {
-    const norma_problem *problem = &plan->problem;
-    const size_t bytes = lent_bytes(plan) + (size_t)problem->y_span * norma_dtype_size(problem->dtype);
+    const size_t bytes = lent_bytes(plan) + (size_t)norma_operand_bytes(&plan->operands[NORMA_OPERAND_Y]);
     const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
     return pages <= 0 || size <= 0 || bytes / 3 * 4 / (size_t)size < (size_t)pages;
 }

@@ -15,7 +15,7 @@ enum { SCALING_NONE, SCALING_ALONG, SCALING_CHANNEL, SCALING_CHANNELS };
 
 static const char *const geometry_words[] = {"rows", "planes", "fibers", NULL};
 static const char *const statistic_words[] = {"moments", "squares", "magnitudes", NULL};
-static const char *const dtype_words[] = {"", "f32", "f64", "bf16", "f16", NULL};
+static const char *const dtype_words[] = {"", "f32", "f64", "bf16", "f16", "s8", "u8", NULL};
 static const char *const scaling_words[] = {"none", "along", "channel", "channels", NULL};
 static const char *const epilogue_words[] = {"none", "clamp", "any", "sum", "sum+clamp", "sum+any", NULL};
 static const char *const truth_words[] = {"no", "yes", NULL};
@@ -85,7 +85,7 @@ static int64_t epilogue_of(const norma_problem *problem)
 {
     enum { NONE, CLAMP, ANY, SUM };
     const norma_epilogue *e = &problem->epilogue;
-    const int64_t after = !norma_epilogue_any(e) ? NONE : e->activation == NORMA_CLIP && !e->residual ? CLAMP : ANY;
+    const int64_t after = !e->any ? NONE : e->clamps ? CLAMP : ANY;
     return problem->sums ? SUM + after : after;
 }
 

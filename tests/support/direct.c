@@ -9,7 +9,7 @@ norma_normalizer direct_normalizer(const norma_desc *desc)
     for (int k = 0; k < desc->rank; k++) {
         length *= desc->axes >> k & 1 ? (double)desc->shape[k] : 1;
     }
-    const norma_normalizer normalizer = {
+    norma_normalizer normalizer = {
         .statistic = desc->op == NORMA_RMS_NORM                  ? NORMA_SQUARES
                      : desc->op == NORMA_LP_NORM && desc->p == 1 ? NORMA_MAGNITUDES
                      : desc->op == NORMA_LP_NORM                 ? NORMA_SQUARES
@@ -20,8 +20,20 @@ norma_normalizer direct_normalizer(const norma_desc *desc)
         .round_before_scale = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ROUND_THEN_SCALE,
         .epsilon = desc->epsilon,
         .weight = desc->op == NORMA_LP_NORM ? 1 : 1 / length,
+        .x_scale = element_is_integer(desc->dtype) ? desc->x_scale : 1,
+        .x_zero_point = desc->x_zero_point,
     };
+    if (normalizer.statistic != NORMA_MAGNITUDES) {
+        normalizer.weight *= normalizer.x_scale;
+    }
+    normalizer.weight *= normalizer.x_scale;
     return normalizer;
+}
+
+const norma_epilogue *direct_epilogue(const norma_desc *desc)
+{
+    static const norma_epilogue to_f32 = {.y_dtype = NORMA_F32, .any = true};
+    return element_is_integer(desc->dtype) ? &to_f32 : NULL;
 }
 
 static void run_rows(const trial *t, const norma_rows_kernel *kernel, const norma_normalizer *normalizer,
@@ -39,6 +51,8 @@ static void run_rows(const trial *t, const norma_rows_kernel *kernel, const norm
         .length = t->want->length,
         .x_stride = t->desc.x_row_stride ? t->desc.x_row_stride : t->want->length,
         .y_stride = t->desc.y_row_stride ? t->desc.y_row_stride : t->want->length,
+        .modulation_rows = 1,
+        .epilogue = direct_epilogue(&t->desc),
         .normalizer = normalizer,
         .blocking = blocking,
     };
@@ -65,12 +79,12 @@ static void run_fibers(const trial *t, const norma_fibers_kernel *kernel, const 
         step *= desc->shape[k];
     }
     for (int64_t set = 0; set < t->want->sets; set += columns) {
-        const size_t at = (size_t)t->want->x_at[set * t->want->length] * size,
+        const size_t at = (size_t)t->want->x_at[set * t->want->length],
                      saved_at = (size_t)set * element_size(element_statistic(desc->dtype));
         const norma_fibers_job job = {
             .group = 1,
-            .x = (const char *)t->args.x + at,
-            .y = (char *)t->args.y + at,
+            .x = (const char *)t->args.x + at * size,
+            .y = (char *)t->args.y + at * element_size(element_y(desc)),
             .scale = t->args.scale,
             .shift = t->args.shift,
             .wide = element_parameter(desc) != desc->dtype,
@@ -80,6 +94,7 @@ static void run_fibers(const trial *t, const norma_fibers_kernel *kernel, const 
             .axes_count = axes_count,
             .fold = 1,
             .rows = t->want->length,
+            .epilogue = direct_epilogue(desc),
             .normalizer = normalizer,
             .blocking = blocking,
         };

@@ -14,9 +14,14 @@ static inline bool element_is_narrow(norma_dtype dtype)
     return dtype == NORMA_BF16 || dtype == NORMA_F16;
 }
 
+static inline bool element_is_integer(norma_dtype dtype)
+{
+    return dtype == NORMA_S8 || dtype == NORMA_U8;
+}
+
 static inline size_t element_size(norma_dtype dtype)
 {
-    return dtype == NORMA_F64 ? sizeof(double) : dtype == NORMA_F32 ? sizeof(float) : 2;
+    return element_is_integer(dtype) ? 1 : dtype == NORMA_F64 ? sizeof(double) : dtype == NORMA_F32 ? sizeof(float) : 2;
 }
 
 /* Of statistics, for x of this type. */
@@ -84,13 +89,19 @@ static inline uint16_t element_narrow_set(norma_dtype dtype, double value)
 static inline double element_get(norma_dtype dtype, const void *from, int64_t index)
 {
     return element_is_narrow(dtype) ? element_narrow_get(dtype, ((const uint16_t *)from)[index])
+           : dtype == NORMA_S8      ? ((const int8_t *)from)[index]
+           : dtype == NORMA_U8      ? ((const uint8_t *)from)[index]
            : dtype == NORMA_F64     ? ((const double *)from)[index]
                                     : (double)((const float *)from)[index];
 }
 
+/* Integers saturate. */
 static inline void element_set(norma_dtype dtype, void *to, int64_t index, double value)
 {
-    if (element_is_narrow(dtype)) {
+    if (element_is_integer(dtype)) {
+        const double low = dtype == NORMA_S8 ? -128 : 0, whole = rint(fmin(fmax(value, low), low + 255));
+        ((uint8_t *)to)[index] = (uint8_t)(int)whole;
+    } else if (element_is_narrow(dtype)) {
         ((uint16_t *)to)[index] = element_narrow_set(dtype, value);
     } else if (dtype == NORMA_F64) {
         ((double *)to)[index] = value;
@@ -114,10 +125,28 @@ static inline double element_add(norma_dtype dtype, double a, double b)
                               : element_round(dtype, dtype == NORMA_F64 ? a + b : (double)((float)a + (float)b));
 }
 
+/* Of a residual, and of a sum that it joins. */
+static inline norma_dtype element_residual(const norma_desc *desc)
+{
+    return desc->residual_dtype ? desc->residual_dtype : element_is_integer(desc->dtype) ? NORMA_F32 : desc->dtype;
+}
+
+/* Of what is normalized. */
+static inline norma_dtype element_normalized(const norma_desc *desc)
+{
+    return desc->residual == NORMA_RESIDUAL_BEFORE ? element_residual(desc) : desc->dtype;
+}
+
+static inline norma_dtype element_y(const norma_desc *desc)
+{
+    return desc->y_dtype ? desc->y_dtype : element_is_integer(desc->dtype) ? NORMA_F32 : desc->dtype;
+}
+
 /* The type of scale and shift. */
 static inline norma_dtype element_parameter(const norma_desc *desc)
 {
-    return desc->parameter_dtype ? desc->parameter_dtype : desc->dtype;
+    const norma_dtype normalized = element_normalized(desc);
+    return desc->parameter_dtype ? desc->parameter_dtype : element_is_integer(normalized) ? NORMA_F32 : normalized;
 }
 
 #endif

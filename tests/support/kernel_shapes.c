@@ -57,6 +57,13 @@ static void choose_modes(norma_desc *desc, int64_t choice)
     desc->epsilon = choice % 3 ? 1e-5 : 0.25;
     desc->parameter_dtype = choice % 5 < 3 ? element_statistic(desc->dtype) : desc->dtype;
     desc->rms_mode = (norma_rms_mode)(NORMA_RMS_SCALE_THEN_ROUND + choice % 3);
+    if (element_is_integer(desc->dtype)) {
+        const bool moments = desc->op != NORMA_LP_NORM && desc->op != NORMA_RMS_NORM;
+        desc->parameter_dtype = NORMA_F32;
+        desc->rms_mode = choice % 2 ? NORMA_RMS_SCALE_THEN_ROUND : NORMA_RMS_ONE_PLUS_SCALE;
+        desc->x_scale = desc->dtype == NORMA_U8 && !moments ? 0.03 : 0.06;
+        desc->x_zero_point = !moments ? 0 : desc->dtype == NORMA_U8 ? 120 : -9;
+    }
 }
 
 norma_desc shape_of_rows(const norma_kernel_entry *entry, int64_t rows, int64_t length, int64_t mix, int64_t choice)

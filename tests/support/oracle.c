@@ -113,6 +113,8 @@ oracle *oracle_layout(const norma_desc *desc)
     o->y_at = suite_alloc(elements, sizeof *o->y_at);
     o->param_at = suite_alloc(elements, sizeof *o->param_at);
     o->dense_at = suite_alloc(elements, sizeof *o->dense_at);
+    o->sample_at = suite_alloc(elements, sizeof *o->sample_at);
+    const int64_t of_sample = o->sets * o->length / (desc->shape[0] ? desc->shape[0] : 1);
     o->mean = suite_alloc(sets, sizeof *o->mean);
     o->rstd = suite_alloc(sets, sizeof *o->rstd);
     o->v = suite_alloc(sets, sizeof *o->v);
@@ -125,6 +127,7 @@ oracle *oracle_layout(const norma_desc *desc)
             locate(&reduced, i, &x_at, &y_at);
             locate(&dense_reduced, i, &dense_at, &same);
             o->dense_at[set * o->length + i] = block_at(desc, dense_at);
+            o->sample_at[set * o->length + i] = dense_at / of_sample;
             o->x_at[set * o->length + i] = block_at(desc, x_at);
             o->y_at[set * o->length + i] = block_at(desc, y_at);
             o->param_at[set * o->length + i] = is_image(desc) ? parameter_of(desc, x_at) : i;
@@ -191,14 +194,47 @@ long double oracle_activation(norma_activation activation, long double alpha, lo
     return NAN;
 }
 
+/* Element of a tensor that goes as `modulation` says. */
+static long double modulation_of(const oracle *o, const norma_desc *desc, norma_modulation modulation, const void *tensor,
+                                 int64_t at)
+{
+    const int64_t per_sample = o->sample_at[at] * o->params + o->param_at[at];
+    return element_get(element_parameter(desc), tensor,
+                       modulation == NORMA_MODULATION_PER_SAMPLE ? per_sample : o->dense_at[at]);
+}
+
+static long double gate_of(const oracle *o, const norma_desc *desc, const void *tensor, int64_t at)
+{
+    norma_desc usual = *desc;
+    norma_desc_activate(&usual, desc->gate_activation);
+    return oracle_activation(usual.activation, usual.activation_alpha, usual.activation_beta,
+                             element_get(desc->dtype, tensor, o->dense_at[at]));
+}
+
+long double oracle_sum(const oracle *o, const norma_desc *desc, const oracle_inputs *in, int64_t set, int64_t i)
+{
+    const int64_t at = set * o->length + i;
+    long double x = element_get(desc->dtype, in->x, o->x_at[at]);
+    if (element_is_integer(desc->dtype) && desc->residual != NORMA_RESIDUAL_BEFORE) {
+        x = desc->x_scale * (x - desc->x_zero_point);
+    }
+    if (desc->residual == NORMA_RESIDUAL_BEFORE) {
+        const long double residual = element_get(element_residual(desc), in->residual, o->dense_at[at]);
+        x += in->residual_gate ? modulation_of(o, desc, desc->residual_gate, in->residual_gate, at) * residual : residual;
+        x += in->residual_bias ? element_get(element_parameter(desc), in->residual_bias, o->param_at[at]) : 0;
+    }
+    return desc->gate == NORMA_GATE_BEFORE ? x * gate_of(o, desc, in->gate, at) : x;
+}
+
 /* Element i of a set as it is normalized: x, or the rounded sum of it and a residual. */
 static long double element_of_set(const oracle *o, int64_t set, int64_t i, const norma_desc *desc, oracle_inputs in)
 {
-    const int64_t at = set * o->length + i;
-    const double x = element_get(desc->dtype, in.x, o->x_at[at]);
-    return desc->residual == NORMA_RESIDUAL_BEFORE
-               ? element_add(desc->dtype, x, element_get(desc->dtype, in.residual, o->dense_at[at]))
-               : x;
+    const norma_dtype dtype = element_normalized(desc);
+    const long double sum = oracle_sum(o, desc, &in, set, i);
+    if (desc->residual != NORMA_RESIDUAL_BEFORE && desc->gate != NORMA_GATE_BEFORE) {
+        return sum;
+    }
+    return dtype == NORMA_F64 ? (double)sum : element_round(dtype, (double)(float)sum);
 }
 
 /* The mean of a set, and its v. */
@@ -216,7 +252,7 @@ static void reduce_set(const oracle *o, int64_t set, const norma_desc *desc, ora
         const long double d = element_of_set(o, set, i, desc, in) - *mean;
         *v += magnitudes ? fabsl(d) : d * d;
     }
-    *v = desc->op == NORMA_LP_NORM ? *v : *v / o->length;
+    *v = desc->op == NORMA_LP_NORM ? *v : *v / (o->length - desc->unbiased);
 }
 
 static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, oracle_inputs in)
@@ -224,8 +260,8 @@ static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, oracle
     const int64_t *param_at = o->param_at + set * o->length;
     long double mean, v;
     if (desc->statistics == NORMA_STATISTICS_GIVEN) {
-        mean = element_get(element_statistic(desc->dtype), in.given_mean, set % channels_of(desc));
-        v = element_get(element_statistic(desc->dtype), in.given_variance, set % channels_of(desc));
+        mean = element_get(element_statistic(element_normalized(desc)), in.given_mean, set % channels_of(desc));
+        v = element_get(element_statistic(element_normalized(desc)), in.given_variance, set % channels_of(desc));
     } else {
         reduce_set(o, set, desc, in, &mean, &v);
     }
@@ -237,8 +273,8 @@ static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, oracle
     const bool one_plus = desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ONE_PLUS_SCALE;
     for (int64_t i = 0; i < o->length; i++) {
         long double y = divisor == 0 ? 0 : (element_of_set(o, set, i, desc, in) - mean) / divisor;
-        if (desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ROUND_THEN_SCALE && element_is_narrow(desc->dtype)) {
-            y = element_round(desc->dtype, (double)(float)y); /* kernels have it in f32 */
+        if (desc->op == NORMA_RMS_NORM && desc->rms_mode == NORMA_RMS_ROUND_THEN_SCALE && element_is_narrow(element_y(desc))) {
+            y = element_round(element_y(desc), (double)(float)y); /* kernels have it in f32 */
         }
         if (in.scale) {
             y *= element_get(element_parameter(desc), in.scale, param_at[i]) + (one_plus ? 1.0L : 0.0L);
@@ -246,11 +282,18 @@ static void normalize_set(oracle *o, int64_t set, const norma_desc *desc, oracle
         if (in.shift) {
             y += element_get(element_parameter(desc), in.shift, param_at[i]);
         }
-        if (desc->residual == NORMA_RESIDUAL_AFTER) {
-            y += element_get(desc->dtype, in.residual, o->dense_at[set * o->length + i]);
+        const int64_t at = set * o->length + i;
+        if (in.modulation_scale) {
+            y *= modulation_of(o, desc, desc->modulation, in.modulation_scale, at) + (desc->modulation_plain ? 0.0L : 1.0L);
         }
-        o->y[set * o->length + i] =
-            (double)oracle_activation(desc->activation, desc->activation_alpha, desc->activation_beta, y);
+        if (in.modulation_shift) {
+            y += modulation_of(o, desc, desc->modulation, in.modulation_shift, at);
+        }
+        if (desc->residual == NORMA_RESIDUAL_AFTER) {
+            y += element_get(element_residual(desc), in.residual, o->dense_at[at]);
+        }
+        y = oracle_activation(desc->activation, desc->activation_alpha, desc->activation_beta, y);
+        o->y[at] = (double)(desc->gate == NORMA_GATE_AFTER ? y * gate_of(o, desc, in.gate, at) : y);
     }
 }
 
@@ -271,6 +314,7 @@ void oracle_destroy(oracle *o)
         free(o->y_at);
         free(o->param_at);
         free(o->dense_at);
+        free(o->sample_at);
         free(o->mean);
         free(o->rstd);
         free(o->v);

@@ -41,10 +41,12 @@ typedef struct trial {
     void *given_mean; /* as the descriptor says */
     void *given_variance;
     void *residual;
+    void *input[5]; /* residual_gate, residual_bias, modulation_scale, modulation_shift, gate: as the descriptor says */
+    void *y_scale;
     double scale_max; /* the largest magnitude in scale, 1 without */
     int64_t x_extent;
     int64_t y_extent;
-    guard guards[10];
+    guard guards[17];
 } trial;
 
 /* Random x, scale around 1 and shift around 0. Gaps between the rows of x hold NaN: whoever reads them shows it. */

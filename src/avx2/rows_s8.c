@@ -1,0 +1,4 @@
+/* The rows kernels for s8 on avx2. */
+#define NORMA_DTYPE s8
+#include "avx2/simd.h"
+#include "template/rows.h"

@@ -1,0 +1,4 @@
+/* The fibers kernels for s8 on avx512. */
+#define NORMA_DTYPE s8
+#include "avx512/simd.h"
+#include "template/fibers.h"

@@ -1,0 +1,4 @@
+/* The fibers kernels for u8 on avx512. */
+#define NORMA_DTYPE u8
+#include "avx512/simd.h"
+#include "template/fibers.h"

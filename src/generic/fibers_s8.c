@@ -1,0 +1,4 @@
+/* The fibers kernels for s8 on generic. */
+#define NORMA_DTYPE s8
+#include "generic/simd.h"
+#include "template/fibers.h"

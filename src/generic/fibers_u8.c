@@ -1,0 +1,4 @@
+/* The fibers kernels for u8 on generic. */
+#define NORMA_DTYPE u8
+#include "generic/simd.h"
+#include "template/fibers.h"

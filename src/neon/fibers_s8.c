@@ -1,0 +1,4 @@
+/* The fibers kernels for s8 on neon. */
+#define NORMA_DTYPE s8
+#include "neon/simd.h"
+#include "template/fibers.h"
