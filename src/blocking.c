@@ -107,9 +107,10 @@ void norma_blocking_set_order(norma_blocking *blocking, const norma_problem *pro
  * Otherwise rows go in pairs, short ones several pairs at once. */
 static norma_rows_order order_of(const norma_problem *problem, const sizes *s, const norma_blocking *blocking)
 {
-    if (problem->epilogue.any) {
+    if (norma_rows_take_turns(problem)) {
         return NORMA_PAIRS;
     }
+
     if (blocking->stream) {
         return s->row > PAGE ? NORMA_GROUPS : NORMA_PAIRS;
     }

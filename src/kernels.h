@@ -150,6 +150,7 @@ typedef struct norma_sum_job {
     const void *x;
     norma_dtype x_dtype; /* and of a gate */
     void *sum;
+    void *copy; /* not NULL: a second sum, of the same elements from its beginning on; the first goes past the caches */
     const void *residual; /* or NULL: then there is a gate */
     const void *gate;
     const norma_gating *gating;

@@ -57,6 +57,12 @@ void norma_plan_fini(norma_plan *plan)
     norma_context_destroy(plan->context);
 }
 
+/* Whether an activation takes more than a few operations. */
+static bool is_curve(norma_activation activation)
+{
+    return activation >= NORMA_SILU && activation != NORMA_HARD_SWISH && activation != NORMA_HARD_SIGMOID;
+}
+
 static const char *geometry_name(norma_geometry geometry)
 {
     return geometry == NORMA_ROWS ? "rows" : geometry == NORMA_PLANES ? "planes" : "fibers";
@@ -66,12 +72,35 @@ static const char *geometry_name(norma_geometry geometry)
 static const char *notes_of(const norma_plan *plan)
 {
     const norma_problem *problem = &plan->problem;
-    const norma_activation activation = problem->epilogue.activation;
-    const bool curve = activation >= NORMA_SILU && activation != NORMA_HARD_SWISH && activation != NORMA_HARD_SIGMOID;
-    if (norma_sums_apart(problem, plan->blocking.threads)) {
-        return ", a pass of its own for the sums";
+    const norma_epilogue *e = &problem->epilogue;
+    const norma_dtype others[] = {e->y_dtype, e->residual ? e->residual_dtype : problem->dtype,
+                                  e->gated ? e->gating.dtype : problem->dtype, problem->x_dtype};
+    const norma_activation activation = e->activation,
+                           gate = e->gated || problem->gates ? e->gating.activation : NORMA_IDENTITY;
+    bool by_lane = false;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        by_lane = by_lane || (others[i] == NORMA_F64) != (problem->dtype == NORMA_F64);
     }
-    return curve && problem->dtype == NORMA_F64 ? ", the activation by libm" : "";
+    const bool libm = problem->dtype == NORMA_F64 && (is_curve(activation) || is_curve(gate));
+    if (norma_sums_apart(problem, plan->blocking.threads)) {
+        return libm ? ", a pass of its own for the sums, activations by libm" : ", a pass of its own for the sums";
+    }
+    if (e->quantization == NORMA_QUANTIZATION_PER_ROW) {
+        return ", rows once more for their range";
+    }
+    return libm ? ", activations by libm" : by_lane ? ", f64 beside other types lane by lane" : "";
+}
+
+/* What stands around the norm, for its name. */
+static void describe_epilogue(const norma_desc *desc, char *before, char *after, size_t size)
+{
+    const norma_dtype y = norma_desc_y_dtype(desc);
+    snprintf(before, size, "%s%s", desc->residual == NORMA_RESIDUAL_BEFORE ? "add+" : "",
+             desc->gate == NORMA_GATE_BEFORE ? "gate+" : "");
+    snprintf(after, size, "%s%s%s%s%s%s%s", desc->modulation ? "+modulation" : "",
+             desc->residual == NORMA_RESIDUAL_AFTER ? "+add" : "", desc->activation ? "+" : "",
+             desc->activation ? norma_activation_name(desc->activation) : "", desc->gate == NORMA_GATE_AFTER ? "+gate" : "",
+             y != desc->dtype ? ">" : "", y != desc->dtype ? norma_dtype_name(y) : "");
 }
 
 size_t norma_plan_describe(const norma_plan *plan, char *buffer, size_t size)
@@ -91,12 +120,11 @@ size_t norma_plan_describe(const norma_plan *plan, char *buffer, size_t size)
     int64_t knob[NORMA_KNOB_COUNT];
     norma_knobs_of(knob, &plan->problem, &plan->blocking);
     norma_knobs_describe(knob, blocking, sizeof blocking);
-    const norma_activation activation = plan->desc.activation;
-    const int length = snprintf(buffer, buffer ? size : 0, "%s%s%s%s%s %s %s axes 0x%x: %s, kernel %s, %s%s, tuning %s",
-                                plan->desc.residual == NORMA_RESIDUAL_BEFORE ? "add+" : "", norma_op_name(plan->desc.op),
-                                plan->desc.residual == NORMA_RESIDUAL_AFTER ? "+add" : "", activation ? "+" : "",
-                                activation ? norma_activation_name(activation) : "", norma_dtype_name(plan->desc.dtype), shape,
-                                (unsigned)plan->desc.axes, geometry_name(plan->problem.geometry), plan->entry->name, blocking,
-                                notes_of(plan), plan->tuned_by);
+    char before[64], after[64];
+    describe_epilogue(&plan->desc, before, after, sizeof after);
+    const int length =
+        snprintf(buffer, buffer ? size : 0, "%s%s%s %s %s axes 0x%x: %s, kernel %s, %s%s, tuning %s", before,
+                 norma_op_name(plan->desc.op), after, norma_dtype_name(plan->desc.dtype), shape, (unsigned)plan->desc.axes,
+                 geometry_name(plan->problem.geometry), plan->entry->name, blocking, notes_of(plan), plan->tuned_by);
     return length < 0 ? 0 : (size_t)length;
 }

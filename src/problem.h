@@ -73,6 +73,12 @@ static inline bool norma_rows_have_channels(const norma_problem *problem)
     return problem->geometry == NORMA_ROWS && problem->channels && problem->per_channel < problem->length;
 }
 
+/* Whether rows only go in pairs, or one by one: not one beside another. */
+static inline bool norma_rows_take_turns(const norma_problem *problem)
+{
+    return problem->sums || problem->epilogue.any;
+}
+
 /* Whether scales and shifts that go by channel lie along the run all the same: one element of it per channel. */
 static inline bool norma_channels_along(const norma_problem *problem)
 {

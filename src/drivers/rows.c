@@ -1,5 +1,9 @@
 /* Rows: whole rows are shared out among the threads; rows too long or too few for that go the way of planes. */
+#include "blocking.h"
 #include "drivers/drivers.h"
+
+/* Bytes of sums at a time. */
+enum { NEAR = 64 * 1024 };
 
 typedef struct rows_share {
     const norma_plan *plan;
@@ -12,10 +16,39 @@ typedef struct rows_share {
     norma_sum_job sum;
 } rows_share;
 
+/* Rows whose sums go past the caches, and a copy of them to where they are normalized from. */
+static void sum_far_and_normalize(const rows_share *share, int64_t first, int64_t last)
+{
+    const norma_rows_kernel *kernel = share->plan->kernel;
+    const int64_t length = share->job.length, row = length * (int64_t)norma_dtype_size(share->plan->problem.dtype);
+    _Alignas(64) char copy[NEAR];
+    norma_blocking blocking = *share->job.blocking;
+    norma_rows_job job = share->job;
+    norma_sum_job sum = share->sum;
+    sum.copy = copy;
+    blocking.order = NORMA_PAIRS;
+    blocking.ahead = 0;
+    job.blocking = &blocking;
+    for (const int64_t some = NEAR / row; first < last; first += some) {
+        const int64_t end = last - first < some ? last : first + some;
+        kernel->sum(&sum, first * length, end * length);
+        job.x = (const void *)((uintptr_t)copy - (uintptr_t)(first * row)); /* rows are counted from 0 */
+        kernel->normalize(&job, first, end);
+    }
+}
+
+/* Whether that is how to: streams are whole vectors, aligned, and a pair of rows finds room. */
+static bool sums_go_far(const rows_share *share)
+{
+    const norma_plan *plan = share->plan;
+    const int64_t row = share->job.length * (int64_t)norma_dtype_size(plan->problem.dtype);
+    return plan->blocking.stream && norma_isa_streams(plan->blocking.isa) && row <= NEAR / 2 && row % 64 == 0 &&
+           (uintptr_t)share->sum.sum % 64 == 0;
+}
+
 /* Sums are made, some rows at a time, just before they are normalized: they are still in the caches then. */
 static void sum_and_normalize(const rows_share *share, int64_t first, int64_t last)
 {
-    enum { NEAR = 256 * 1024 };
     const norma_plan *plan = share->plan;
     const norma_rows_kernel *kernel = plan->kernel;
     const int64_t length = share->job.length;
@@ -38,7 +71,7 @@ static void normalize_share(void *argument, size_t index)
     const int64_t first = norma_part_begin(share->rows, share->tasks, (int64_t)index);
     const int64_t last = norma_part_begin(share->rows, share->tasks, (int64_t)index + 1);
     if (share->sums) {
-        sum_and_normalize(share, first, last);
+        (sums_go_far(share) ? sum_far_and_normalize : sum_and_normalize)(share, first, last);
         return;
     }
     for (int64_t turn = 0; turn < share->turns; turn++) {

@@ -1,9 +1,9 @@
 /*
  * What follows the affine on its way to memory: modulation, a residual, an activation, a gate, and the type of y.
  *
- * Which of them is decided at run time, per pair of vectors: beside the arithmetic of most activations such a branch costs
- * nothing, and one copy of each function serves every norm. What costs next to nothing itself, CLAMP, is compiled into the
- * loops that plain norms have (template/rows.h, template/fibers.h).
+ * Which of them is decided at run time, a tile of elements at a time, in L1: what one is lets all go by in a loop of its own,
+ * so that one copy of each serves every norm, and a branch costs nothing. What costs next to nothing itself, CLAMP, is compiled
+ * into the loops that plain norms have (template/rows.h, template/fibers.h).
  */
 #ifndef NORMA_EPILOGUE_H
 #define NORMA_EPILOGUE_H
@@ -20,8 +20,6 @@ typedef enum epilogue_kind {
     EPILOGUE_CLAMP, /* to [alpha, beta] */
     EPILOGUE_ANY    /* whatever the job says */
 } epilogue_kind;
-
-enum { EPILOGUE_VECTORS = 2 }; /* at a time */
 
 /* The nearest to x in [low, high]; NaN stays. */
 INLINE vec epilogue_clamp(vec x, vec low, vec high)
@@ -105,65 +103,47 @@ INLINE vec epilogue_curve(norma_activation activation, vec x)
 
 #endif
 
-/* `count` (a constant) vectors through the activation, a constant in each copy. */
-INLINE void epilogue_curves(norma_activation activation, vec *v, int count)
-{
-    UNROLL
-    for (int k = 0; k < count; k++) {
-        v[k] = epilogue_curve(activation, v[k]);
-    }
-}
-
-INLINE void epilogue_activate(norma_activation activation, double alpha_, double beta_, vec *v, int count)
+/* A tile through an activation; whole turns of it. */
+NOINLINE void activate_tile(norma_activation activation, double alpha_, double beta_, real *tile, int count)
 {
     const real alpha = epilogue_bound(alpha_), beta = epilogue_bound(beta_);
+    const vec a = V(set1)(alpha), b = V(set1)(beta);
     switch (activation) {
     case NORMA_IDENTITY:
         return;
     case NORMA_RELU: /* comes as a clip */
     case NORMA_CLIP:
-        for (int k = 0; k < count; k++) {
-            v[k] = epilogue_clamp(v[k], V(set1)(alpha), V(set1)(beta));
-        }
+        EACH_VECTOR(tile, count, epilogue_clamp(x, a, b));
         return;
     case NORMA_LEAKY_RELU:
-        for (int k = 0; k < count; k++) {
-            v[k] = V(less)(v[k], V(zero)(), V(mul)(v[k], V(set1)(alpha)), v[k]);
-        }
+        EACH_VECTOR(tile, count, V(less)(x, V(zero)(), V(mul)(x, a), x));
         return;
     case NORMA_HARD_SIGMOID:
-        for (int k = 0; k < count; k++) {
-            v[k] = epilogue_hard_sigmoid(v[k], alpha, beta);
-        }
+        EACH_VECTOR(tile, count, epilogue_hard_sigmoid(x, alpha, beta));
         return;
     case NORMA_HARD_SWISH:
-        for (int k = 0; k < count; k++) {
-            v[k] = V(mul)(v[k], epilogue_hard_sigmoid(v[k], alpha, beta));
-        }
+        EACH_VECTOR(tile, count, V(mul)(x, epilogue_hard_sigmoid(x, alpha, beta)));
         return;
     case NORMA_ELU:
-        for (int k = 0; k < count; k++) {
-            const vec below = V(mul)(V(set1)(alpha), epilogue_curve(NORMA_ELU, v[k]));
-            v[k] = V(less)(v[k], V(zero)(), below, v[k]);
-        }
+        EACH_VECTOR(tile, count, V(less)(x, V(zero)(), V(mul)(a, epilogue_curve(NORMA_ELU, x)), x));
         return;
     case NORMA_SILU:
-        epilogue_curves(NORMA_SILU, v, count);
+        EACH_VECTOR(tile, count, epilogue_curve(NORMA_SILU, x));
         return;
     case NORMA_GELU:
-        epilogue_curves(NORMA_GELU, v, count);
+        EACH_VECTOR(tile, count, epilogue_curve(NORMA_GELU, x));
         return;
     case NORMA_GELU_TANH:
-        epilogue_curves(NORMA_GELU_TANH, v, count);
+        EACH_VECTOR(tile, count, epilogue_curve(NORMA_GELU_TANH, x));
         return;
     case NORMA_SIGMOID:
-        epilogue_curves(NORMA_SIGMOID, v, count);
+        EACH_VECTOR(tile, count, epilogue_curve(NORMA_SIGMOID, x));
         return;
     case NORMA_TANH:
-        epilogue_curves(NORMA_TANH, v, count);
+        EACH_VECTOR(tile, count, epilogue_curve(NORMA_TANH, x));
         return;
     case NORMA_MISH:
-        epilogue_curves(NORMA_MISH, v, count);
+        EACH_VECTOR(tile, count, epilogue_curve(NORMA_MISH, x));
         return;
     }
 }
@@ -204,24 +184,15 @@ INLINE epilogue_line epilogue_line_of(const norma_epilogue *e, const norma_compa
     return line;
 }
 
-/* EPILOGUE_VECTORS vectors of a gate. Out of line: all activations once more. */
-NOINLINE void activate_gate(const norma_gating *gating, vec *gate)
+/* A tile times a gate's activation, from element i of it on. */
+NOINLINE void gate_tile(const norma_gating *gating, const void *tensor, int64_t i, real *tile, int count)
 {
-    epilogue_activate(gating->activation, gating->alpha, gating->beta, gate, EPILOGUE_VECTORS);
-}
-
-/* v times a gate's activation, from element i on. */
-INLINE void epilogue_gate(const norma_gating *gating, const void *tensor, vec *v, int64_t i, int count, int lanes)
-{
-    vec gate[EPILOGUE_VECTORS] = {V(zero)()};
-    UNROLL
-    for (int k = 0; k < count; k++) {
-        gate[k] = load_as(gating->dtype, tensor, i + k * NORMA_WIDTH, lanes);
-    }
-    activate_gate(gating, gate);
-    UNROLL
-    for (int k = 0; k < count; k++) {
-        v[k] = V(mul)(v[k], gate[k]);
+    _Alignas(64) real gate[TILE];
+    load_tile(gating->dtype, tensor, i, gate, count);
+    activate_tile(gating->activation, gating->alpha, gating->beta, gate, whole_turns(count));
+    NO_UNROLL
+    for (int k = 0; k < count; k += NORMA_WIDTH) {
+        V(store)(tile + k, V(mul)(V(load)(tile + k), V(load)(gate + k)));
     }
 }
 
@@ -237,80 +208,92 @@ INLINE vec epilogue_quantize(const norma_epilogue *e, vec v, vec y_scale)
     return V(min)(V(max)(v, V(set1)(low)), V(set1)(high));
 }
 
-/* y_scale of elements from i on. */
-INLINE vec load_y_scale(const epilogue_line *line, int64_t i, int lanes)
+/* A tile becomes the integers that stand for it, from element i of y on. */
+NOINLINE void quantize_tile(const epilogue_line *line, int64_t i, real *tile, int count)
 {
+    const norma_epilogue *e = line->epilogue;
     if (!line->y_scale_along) {
-        return V(set1)((real)line->y_scale[0]);
-    }
-    const vec scale = load_as(NORMA_F32, line->y_scale, i, lanes);
-    return V(first_of)(scale, V(set1)(1), lanes);
-}
-
-/* `count` (a constant) vectors of `lanes` lanes each from element i on, up to what is stored. */
-INLINE void epilogue_vectors(const epilogue_line *line, vec *v, int64_t i, int count, int lanes)
-{
-    const norma_epilogue *e = line->epilogue;
-    if (e->modulated) {
-        UNROLL
-        for (int k = 0; k < count; k++) {
-            const vec scale = load_parameters(&line->modulation_scale, i, k, lanes);
-            const vec factor = e->modulation_plain ? scale : V(add)(scale, V(set1)(1));
-            v[k] = V(fma)(v[k], factor, load_parameters(&line->modulation_shift, i, k, lanes));
-        }
-    }
-    if (line->residual) {
-        UNROLL
-        for (int k = 0; k < count; k++) {
-            v[k] = V(add)(v[k], load_as(e->residual_dtype, line->residual, i + k * NORMA_WIDTH, lanes));
-        }
-    }
-    epilogue_activate(e->activation, e->alpha, e->beta, v, count);
-    if (line->gate) {
-        epilogue_gate(&e->gating, line->gate, v, i, count, lanes);
-    }
-}
-
-/* Widens the range to vectors; lanes that lie outside count as 0, which it holds anyway. NaN does not count. */
-INLINE void epilogue_measure(const epilogue_line *line, const vec *v, int count, int lanes)
-{
-    UNROLL
-    for (int k = 0; k < count; k++) {
-        const vec some = V(first_of)(v[k], V(zero)(), lanes);
-        V(store)(line->extremes, V(min)(some, V(load)(line->extremes)));
-        V(store)(line->extremes + NORMA_WIDTH, V(max)(some, V(load)(line->extremes + NORMA_WIDTH)));
-    }
-}
-
-INLINE void epilogue_store(const epilogue_line *line, vec *v, int64_t i, int count, int lanes)
-{
-    const norma_epilogue *e = line->epilogue;
-    if (line->extremes) {
-        epilogue_measure(line, v, count, lanes);
+        const vec y_scale = V(set1)((real)line->y_scale[0]);
+        EACH_VECTOR(tile, whole_turns(count), epilogue_quantize(e, x, y_scale));
         return;
     }
-    UNROLL
-    for (int k = 0; k < count; k++) {
-        const int64_t at = i + k * NORMA_WIDTH;
-        if (e->quantization) {
-            v[k] = epilogue_quantize(e, v[k], load_y_scale(line, at, lanes));
-        }
-        store_as(e->y_dtype, line->y, at, v[k], lanes, line->stream);
+    _Alignas(64) real y_scale[TILE];
+    load_tile(NORMA_F32, line->y_scale, i, y_scale, count);
+    NO_UNROLL
+    for (int k = 0; k < count; k += NORMA_WIDTH) {
+        V(store)(tile + k, epilogue_quantize(e, V(load)(tile + k), V(load)(y_scale + k)));
     }
 }
 
-/* Pairs of whole vectors. */
-INLINE void epilogue_pair(const epilogue_line *line, vec *v, int64_t i)
+NOINLINE void modulate_tile(const epilogue_line *line, int64_t i, real *tile, int count)
 {
-    epilogue_vectors(line, v, i, EPILOGUE_VECTORS, NORMA_WIDTH);
-    epilogue_store(line, v, i, EPILOGUE_VECTORS, NORMA_WIDTH);
+    const vec one = V(set1)(line->epilogue->modulation_plain ? -(real)0 : 1);
+    NO_UNROLL
+    for (int k = 0; k < count; k += NORMA_WIDTH) {
+        const int lanes = count - k < NORMA_WIDTH ? count - k : NORMA_WIDTH;
+        const vec scale = V(add)(load_parameters(&line->modulation_scale, i + k, 0, lanes), one);
+        V(store)(tile + k, V(fma)(V(load)(tile + k), scale, load_parameters(&line->modulation_shift, i + k, 0, lanes)));
+    }
 }
 
-/* One vector, or its first lanes, where a run ends. */
-NOINLINE void epilogue_last(const epilogue_line *line, vec v, int64_t i, int lanes)
+NOINLINE void add_to_tile(norma_dtype dtype, const void *tensor, int64_t i, real *tile, int count)
 {
-    epilogue_vectors(line, &v, i, 1, lanes);
-    epilogue_store(line, &v, i, 1, lanes);
+    _Alignas(64) real addend[TILE];
+    load_tile(dtype, tensor, i, addend, count);
+    NO_UNROLL
+    for (int k = 0; k < count; k += NORMA_WIDTH) {
+        V(store)(tile + k, V(add)(V(load)(tile + k), V(load)(addend + k)));
+    }
+}
+
+/* Widens the range to the tile, whose zeros at the end it holds anyway. NaN does not count. */
+NOINLINE void measure_tile(real *extremes, const real *tile, int count)
+{
+    vec low = V(load)(extremes), high = V(load)(extremes + NORMA_WIDTH);
+    NO_UNROLL
+    for (int k = 0; k < count; k += NORMA_WIDTH) {
+        low = V(min)(V(load)(tile + k), low);
+        high = V(max)(V(load)(tile + k), high);
+    }
+    V(store)(extremes, low);
+    V(store)(extremes + NORMA_WIDTH, high);
+}
+
+/* Whether tiles may be y itself, whole turns of it. (A residual may be there.) */
+INLINE bool epilogue_is_direct(const epilogue_line *line)
+{
+    const bool lanes = line->epilogue->y_dtype == (sizeof(real) == 8 ? NORMA_F64 : NORMA_F32);
+    return lanes && !line->stream && !line->residual && !line->extremes;
+}
+
+/* `count` elements from element i of the line on, which the tile holds after the affine, up to memory. */
+NOINLINE void finish_tile(const epilogue_line *line, int64_t i, real *tile, int count)
+{
+    const norma_epilogue *e = line->epilogue;
+    if (count % TURN) {
+        end_tile(tile, count);
+    }
+    if (e->modulated) {
+        modulate_tile(line, i, tile, count);
+    }
+    if (line->residual) {
+        add_to_tile(e->residual_dtype, line->residual, i, tile, count);
+    }
+    activate_tile(e->activation, e->alpha, e->beta, tile, whole_turns(count));
+    if (line->gate) {
+        gate_tile(&e->gating, line->gate, i, tile, count);
+    }
+    if (line->extremes) {
+        end_tile(tile, count);
+        measure_tile(line->extremes, tile, count);
+        return;
+    }
+    if (e->quantization) {
+        quantize_tile(line, i, tile, count);
+    }
+    if (tile != (real *)line->y + i) {
+        store_tile(e->y_dtype, line->y, i, tile, count, line->stream);
+    }
 }
 
 #endif

@@ -209,8 +209,9 @@ NOINLINE void write_wide(const strip *s)
         for (int64_t i = 0; i < (row < job->rows ? s->columns : job->rest); i++) {
             const real out = write_element(s, i % s->own, element_at(x, i));
             if (job->epilogue) {
-                epilogue_line line = line_of_strip(s, in_y + s->first);
-                epilogue_last(&line, V(set1)(out), i, 1);
+                _Alignas(64) real tile[TURN] = {out};
+                const epilogue_line line = line_of_strip(s, in_y + s->first);
+                finish_tile(&line, i, tile, 1);
             } else {
                 set_element((element *)job->y + in_y + s->first, i, out);
             }
@@ -225,7 +226,7 @@ typedef struct any_row {
     real shift;
 } any_row;
 
-/* The affine of any step, in the same bits: see write_any_vector() of template/write.h. */
+/* The affine of any step, in the same bits: see affine_tile() of template/write.h. */
 INLINE vec write_any_columns(const strip *s, const any_row *row, int64_t at, int lanes)
 {
     const vec x = load_lanes(row->x + at, lanes);
@@ -235,21 +236,14 @@ INLINE vec write_any_columns(const strip *s, const any_row *row, int64_t at, int
 
 INLINE void write_any_row(const strip *s, const any_row *row, const epilogue_line *line, int64_t columns)
 {
-    int64_t at = 0;
+    _Alignas(64) real tile[TILE];
+    assert(columns <= TILE);
     NO_UNROLL
-    for (; at + EPILOGUE_VECTORS * NORMA_WIDTH <= columns; at += EPILOGUE_VECTORS * NORMA_WIDTH) {
-        vec v[EPILOGUE_VECTORS];
-        UNROLL
-        for (int k = 0; k < EPILOGUE_VECTORS; k++) {
-            v[k] = write_any_columns(s, row, at + k * NORMA_WIDTH, NORMA_WIDTH);
-        }
-        epilogue_pair(line, v, at);
+    for (int at = 0; at < columns; at += NORMA_WIDTH) {
+        const int lanes = columns - at < NORMA_WIDTH ? (int)columns - at : NORMA_WIDTH;
+        V(store)(tile + at, write_any_columns(s, row, at, lanes));
     }
-    NO_UNROLL
-    for (; at < columns; at += NORMA_WIDTH) {
-        const int lanes = columns - at < NORMA_WIDTH ? (int)(columns - at) : NORMA_WIDTH;
-        epilogue_last(line, write_any_columns(s, row, at, lanes), at, lanes);
-    }
+    finish_tile(line, 0, tile, (int)columns);
 }
 
 /* The scale and shift of a row, where they go by row. */

@@ -95,18 +95,6 @@ INLINE void finish_pair(const norma_rows_job *job, int64_t row, row_pair *pair)
     finish_row(job, row + 1, &pair->partial[1], &pair->affine[1]);
 }
 
-/* What a step of any epilogue finds out as it runs. */
-INLINE void set_epilogue(out_rows *out, const norma_rows_job *job)
-{
-    const norma_normalizer *normalizer = job->normalizer;
-    out->epilogue = job->epilogue;
-    out->scale_wide = job->wide;
-    out->extremes = NULL;
-    out->round = NORMA_NARROW && normalizer->round_before_scale;
-    out->one_plus_scale = normalizer->one_plus_scale;
-    out->stream = NORMA_STREAMS && job->blocking->stream;
-}
-
 /* What stands for a scale that is absent. */
 INLINE const real *absent_scale(const norma_rows_job *job)
 {
@@ -116,30 +104,23 @@ INLINE const real *absent_scale(const norma_rows_job *job)
 INLINE out_rows rows_from(write_step step, const norma_rows_job *job, int64_t row)
 {
     out_rows out; /* field by field: clearing those that most steps do not have costs as much as setting the others */
-    const int64_t y_size =
-        (int64_t)(step.epilogue == EPILOGUE_ANY ? norma_dtype_size(job->epilogue->y_dtype) : sizeof(element));
     out.x = (const element *)job->x + row * job->x_stride;
-    out.y = (char *)job->y + row * job->y_stride * y_size;
+    out.y = (char *)job->y + row * job->y_stride * y_size_of(step, job);
     out.x_stride = job->x_stride;
     out.y_stride = job->y_stride;
     out.scale = parameters_of(job->scale, job->wide, absent_scale(job));
     out.shift = parameters_of(job->shift, job->wide, negative_zeros);
     out.ahead = job->blocking->ahead;
-    if (step.epilogue != EPILOGUE_NONE) {
-        set_epilogue(&out, job);
-        out.companions = job->companions;
-        out.companion_stride = job->companion_stride;
-        out.modulation_stride = job->modulation_stride;
-        out.modulation_rows = job->modulation_rows;
-        out.row = row;
+    out.row = row;
+    out.job = job->epilogue || step.channels ? job : NULL;
+    if (job->epilogue) {
         out.own_shift = job->channels > 0;
+        out.extremes = NULL;
     }
     if (step.channels) {
         out.channels = job->channels;
         out.per_channel = job->per_channel;
         out.channel = row * (job->length / job->per_channel);
-        out.modulator = modulates(&job->modulator) ? &job->modulator : NULL;
-        out.scale_wide = job->wide;
     }
     return out;
 }
@@ -289,10 +270,10 @@ INLINE void normalize_abreast(write_step step, const norma_rows_job *job, int64_
     write_rows(step, &out, &affine, 0, job->length);
 }
 
-/* In pairs, or one by one what has no partner or is longer than a leaf. */
+/* In pairs, or one by one what has no partner or is longer than a leaf; of integers, to spare the code, all. */
 INLINE void normalize_in_turn(write_step step, const norma_rows_job *job, int64_t first, int64_t last)
 {
-    if (job->length <= NORMA_RUN_LEAF && first + 1 < last) {
+    if (!NORMA_INTEGER && job->length <= NORMA_RUN_LEAF && first + 1 < last) {
         const int64_t even = last - (last - first) % 2;
         if (job->blocking->order == NORMA_PAIRS && (step.stream || job->blocking->group > 2)) {
             normalize_batches(step, job, first, even);
@@ -363,12 +344,12 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
                     .scale = parameters_of(pieces->scale, job->wide, absent_scale(job)),
                     .shift = parameters_of(pieces->shift, job->wide, negative_zeros),
                     .ahead = job->blocking->ahead};
+    norma_rows_job with = *job;
     if (step.epilogue != EPILOGUE_NONE) {
-        set_epilogue(&out, job);
-        out.companions = pieces->companions;
-        out.companion_stride = out.modulation_stride = pieces->y_stride;
-        out.modulation_rows = 1;
-        out.row = 0;
+        with.companions = pieces->companions;
+        with.companion_stride = with.modulation_stride = pieces->y_stride;
+        with.modulation_rows = 1;
+        out.job = &with;
         out.own_shift = pieces->affine->own_shift;
     }
     const bool quantized = step.epilogue == EPILOGUE_ANY && pieces->affine_for_each &&
@@ -382,7 +363,7 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
         write_rows(step, &out, &row, 0, pieces->count);
         rows_advance(step, &out, 1);
         if (quantized) {
-            out.companions.y_scale++;
+            with.companions.y_scale++;
         }
     }
 }
@@ -420,8 +401,8 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
     }                                                                                                                          \
     static void apply_##name(const norma_rows_job *job, const norma_pieces *pieces)                                            \
     {                                                                                                                          \
-        const write_step step = {statistic_, affine_, one_plus_, round_, own_, channels_, false, false, 1, EPILOGUE_NONE};     \
-        const write_step far_step = {statistic_, affine_, one_plus_, round_, own_, channels_, true, true, 1, EPILOGUE_NONE};   \
+        const write_step step = {statistic_, affine_, one_plus_, round_, own_, false, false, false, 1, EPILOGUE_NONE};         \
+        const write_step far_step = {statistic_, affine_, one_plus_, round_, own_, false, true, true, 1, EPILOGUE_NONE};       \
         if (NORMA_STREAMS && job->blocking->stream) {                                                                          \
             apply_pieces(far_step, job, pieces);                                                                               \
         } else {                                                                                                               \
@@ -457,6 +438,7 @@ INLINE void quantize_rows(write_step step, const norma_rows_job *job, int64_t fi
 {
     for (int64_t row = first; row < last; row++) {
         real extremes[2 * NORMA_WIDTH] = {0};
+        norma_rows_job fitted = *job;
         norma_epilogue epilogue = *job->epilogue;
         float y_scale;
         const row_affine affine = reduce_row(step.statistic, job, row);
@@ -464,14 +446,15 @@ INLINE void quantize_rows(write_step step, const norma_rows_job *job, int64_t fi
         out.extremes = extremes;
         write_rows(step, &out, &affine, 0, job->length);
         fit_row(job, row, extremes, &y_scale, &epilogue.zero_point);
+        fitted.epilogue = &epilogue;
+        fitted.companions.y_scale = &y_scale;
+        out.job = &fitted;
         out.extremes = NULL;
-        out.epilogue = &epilogue;
-        out.companions.y_scale = &y_scale;
         write_rows(step, &out, &affine, 0, job->length);
     }
 }
 
-/* Likewise with any epilogue: the statistic, and whether rows have channels. */
+/* Likewise with any epilogue, in turn whatever the order: the statistic, and whether rows have channels. */
 #define ANY_STEPS(X)                                                                                                           \
     X(any_centered, NORMA_MOMENTS, false)                                                                                      \
     X(any_channels, NORMA_MOMENTS, true)                                                                                       \
@@ -555,40 +538,61 @@ INLINE norma_partial rows_reduce(norma_statistic statistic, const void *x, int64
     return reduce_leaves(statistic, x, count, nothing_beside);
 }
 
-/* Of the job's row that element `at` lies in, elements of which the first is its `index`-th. */
-INLINE vec sum_vector(const norma_sum_job *job, int64_t at, const parameters *residual_gate, const parameters *bias,
-                      int64_t index, int lanes)
+/* A tile of sums: to job->sum and, where that goes past the caches, to its copy. */
+INLINE void store_sums(const norma_sum_job *job, int64_t at, const real *tile, int count, element *copy)
 {
-    vec x = load_as(job->x_dtype, job->x, at, lanes);
-    if (!job->residual) {
-        epilogue_gate(job->gating, job->gate, &x, at, 1, lanes);
-        return x;
+    store_tile(ELEMENT_DTYPE, job->sum, at, tile, count, copy != NULL);
+    if (copy) {
+        store_tile(ELEMENT_DTYPE, copy, 0, tile, count, false);
     }
-    const vec residual = load_lanes((const element *)job->residual + at, lanes);
-    x = V(fma)(load_parameters(residual_gate, index, 0, lanes), residual, x);
-    return V(add)(x, load_parameters(bias, index, 0, lanes));
 }
 
-/* Elements [at, end), all of one row. */
-INLINE void sum_row(const norma_sum_job *job, int64_t at, int64_t end)
+/* Elements [at, end), all of one row; copy or NULL, from element `at` on. */
+NOINLINE void sum_row(const norma_sum_job *job, int64_t at, int64_t end, element *copy)
 {
-    const int64_t row = at / job->length;
+    _Alignas(64) real tile[TILE], residual[TILE];
+    const int64_t first = at, row = at / job->length;
     const parameters bias = parameters_of(job->bias, job->wide, negative_zeros);
     const parameters residual_gate =
         parameters_from(parameters_of(job->residual_gate, job->wide, ones), row / job->gate_rows * job->length);
-    element *sum = job->sum;
-    NO_UNROLL
-    for (; at + NORMA_WIDTH <= end; at += NORMA_WIDTH) {
-        M(store)(sum + at, sum_vector(job, at, &residual_gate, &bias, at - row * job->length, NORMA_WIDTH));
+    for (; at < end; at += TILE) {
+        const int count = end - at < TILE ? (int)(end - at) : TILE;
+        const int64_t index = at - row * job->length;
+        load_tile(job->x_dtype, job->x, at, tile, count);
+        if (!job->residual) {
+            gate_tile(job->gating, job->gate, at, tile, count);
+            store_sums(job, at, tile, count, copy ? copy + (at - first) : NULL);
+            continue;
+        }
+        load_tile(ELEMENT_DTYPE, job->residual, at, residual, count);
+        NO_UNROLL
+        for (int k = 0; k < count; k += NORMA_WIDTH) {
+            const int lanes = count - k < NORMA_WIDTH ? count - k : NORMA_WIDTH;
+            const vec gate = load_parameters(&residual_gate, index + k, 0, lanes);
+            const vec x = V(fma)(gate, V(load)(residual + k), V(load)(tile + k));
+            V(store)(tile + k, V(add)(x, load_parameters(&bias, index + k, 0, lanes)));
+        }
+        store_sums(job, at, tile, count, copy ? copy + (at - first) : NULL);
     }
-    if (at < end) {
-        const int lanes = (int)(end - at);
-        M(store_part)(sum + at, sum_vector(job, at, &residual_gate, &bias, at - row * job->length, lanes), lanes);
+}
+
+/* A vector of sums, or its first lanes, likewise. */
+INLINE void store_sum(element *sum, element *copy, vec v, int lanes)
+{
+    if (lanes < NORMA_WIDTH) {
+        M(store_part)(sum, v, lanes);
+    } else if (copy) {
+        M(stream)(sum, v);
+    } else {
+        M(store)(sum, v);
+    }
+    if (copy) {
+        lanes < NORMA_WIDTH ? M(store_part)(copy, v, lanes) : M(store)(copy, v);
     }
 }
 
 /* x + residual and nothing else, of one type. */
-INLINE void add(const element *x, const element *residual, element *sum, int64_t count)
+INLINE void add(const element *x, const element *residual, element *sum, element *copy, int64_t count)
 {
     enum { AT_ONCE = 4 };
     int64_t i = 0;
@@ -597,26 +601,39 @@ INLINE void add(const element *x, const element *residual, element *sum, int64_t
         UNROLL
         for (int k = 0; k < AT_ONCE; k++) {
             const int64_t at = i + k * NORMA_WIDTH;
-            M(store)(sum + at, V(add)(M(load)(x + at), M(load)(residual + at)));
+            const vec v = V(add)(M(load)(x + at), M(load)(residual + at));
+            store_sum(sum + at, copy ? copy + at : NULL, v, NORMA_WIDTH);
         }
     }
     NO_UNROLL
     for (; i < count; i += NORMA_WIDTH) {
         const int lanes = count - i < NORMA_WIDTH ? (int)(count - i) : NORMA_WIDTH;
-        M(store_part)(sum + i, V(add)(M(load_part)(x + i, lanes), M(load_part)(residual + i, lanes)), lanes);
+        const vec v = V(add)(M(load_part)(x + i, lanes), M(load_part)(residual + i, lanes));
+        store_sum(sum + i, copy ? copy + i : NULL, v, lanes);
+    }
+}
+
+INLINE void sum_all(const norma_sum_job *job, int64_t first, int64_t last, element *copy)
+{
+    if (job->residual && !job->residual_gate && !job->bias && job->x_dtype == ELEMENT_DTYPE) {
+        add((const element *)job->x + first, (const element *)job->residual + first, (element *)job->sum + first, copy,
+            last - first);
+        return;
+    }
+    for (int64_t at = first, end; at < last; at = end) {
+        end = (at / job->length + 1) * job->length;
+        end = end < last ? end : last;
+        sum_row(job, at, end, copy ? copy + (at - first) : NULL);
     }
 }
 
 static void sum(const norma_sum_job *job, int64_t first, int64_t last)
 {
-    if (job->residual && !job->residual_gate && !job->bias && job->x_dtype == ELEMENT_DTYPE) {
-        add((const element *)job->x + first, (const element *)job->residual + first, (element *)job->sum + first, last - first);
-        return;
-    }
-    while (first < last) {
-        const int64_t end = (first / job->length + 1) * job->length;
-        sum_row(job, first, end < last ? end : last);
-        first = end;
+    if (NORMA_STREAMS && job->copy) {
+        sum_all(job, first, last, job->copy);
+        simd_fence();
+    } else {
+        sum_all(job, first, last, NULL);
     }
 }
 

@@ -40,23 +40,14 @@ typedef struct out_rows {
     int64_t y_stride;
     parameters scale;
     parameters shift;
-    int64_t ahead;                  /* elements: x is prefetched this far ahead */
-    const norma_epilogue *epilogue; /* this and all down to extremes where the step has any */
-    norma_companions companions;    /* of row 0 */
-    int64_t companion_stride;
-    int64_t modulation_stride;
-    int64_t modulation_rows;
-    int64_t row;
-    bool scale_wide; /* of companions, and of the modulator */
-    bool own_shift;  /* as in write_step, decided at run time, as are the next three */
-    bool round;
-    bool one_plus_scale;
-    bool stream;
-    real *extremes;   /* see epilogue_line */
-    int64_t channel;  /* of the first element, counted on over all rows; this and the next three where the step has channels */
-    int64_t channels; /* after the last comes the first */
-    int64_t per_channel;              /* elements */
-    const norma_modulator *modulator; /* or NULL */
+    int64_t ahead;             /* elements: x is prefetched this far ahead */
+    const norma_rows_job *job; /* whose epilogue and companions they have, or NULL for none; or whose channels */
+    int64_t row;               /* of the job; this and the next two with any epilogue */
+    bool own_shift;            /* as in write_step, decided at run time */
+    real *extremes;            /* see epilogue_line */
+    int64_t channel;     /* of the first element, counted on over all rows; this and the next two where the step has channels */
+    int64_t channels;    /* after the last comes the first */
+    int64_t per_channel; /* elements */
 } out_rows;
 
 INLINE element *elements_of(const out_rows *rows)
@@ -93,8 +84,8 @@ INLINE row_affine row_affine_of(const norma_affine *affine)
 INLINE row_affine row_affine_of_channel(const out_rows *rows, const row_affine *affine, int64_t channel, int64_t counted)
 {
     double scale = (double)parameter_at(&rows->scale, channel), shift = (double)parameter_at(&rows->shift, channel);
-    if (rows->modulator) {
-        modulate(rows->modulator, rows->scale_wide, counted, &scale, &shift);
+    if (modulates(&rows->job->modulator)) {
+        modulate(&rows->job->modulator, rows->job->wide, counted, &scale, &shift);
     }
     return row_affine_with(*affine, scale, shift);
 }
@@ -106,16 +97,19 @@ INLINE row_vectors row_vectors_of(const row_affine *affine)
     return row;
 }
 
+/* Bytes of an element of y. */
+INLINE int64_t y_size_of(write_step step, const norma_rows_job *job)
+{
+    const bool any = step.epilogue == EPILOGUE_ANY;
+    return (int64_t)(any ? norma_dtype_size(job->epilogue->y_dtype) : sizeof(element));
+}
+
 /* The rows that follow the first `count`, as far as they lie alike. */
 INLINE void rows_advance(write_step step, out_rows *rows, int64_t count)
 {
-    const bool any = step.epilogue == EPILOGUE_ANY;
     rows->x += count * rows->x_stride;
-    rows->y =
-        (char *)rows->y + count * rows->y_stride * (int64_t)(any ? norma_dtype_size(rows->epilogue->y_dtype) : sizeof(element));
-    if (any) {
-        rows->row += count;
-    }
+    rows->y = (char *)rows->y + count * rows->y_stride * y_size_of(step, rows->job);
+    rows->row += count;
 }
 
 INLINE vec write_vector(write_step step, const row_vectors *row, vec x, vec scale, vec shift)
@@ -139,7 +133,8 @@ INLINE vec write_clamped(write_step step, const out_rows *rows, vec y)
     if (step.epilogue != EPILOGUE_CLAMP) {
         return y;
     }
-    return epilogue_clamp(y, V(set1)(epilogue_bound(rows->epilogue->alpha)), V(set1)(epilogue_bound(rows->epilogue->beta)));
+    const norma_epilogue *e = rows->job->epilogue;
+    return epilogue_clamp(y, V(set1)(epilogue_bound(e->alpha)), V(set1)(epilogue_bound(e->beta)));
 }
 
 INLINE vec load_scale(write_step step, const out_rows *rows, int64_t i, int k, int lanes)
@@ -228,72 +223,111 @@ INLINE void write_rest(write_step step, const out_rows *rows, const row_vectors 
     }
 }
 
+/* What goes into the affine of a tile: copies, so that no store to the tile makes loops load them again. */
+typedef struct tile_affine {
+    row_vectors row;
+    parameters scale;
+    parameters shift;
+    vec one; /* added to scale */
+    bool own_shift;
+    bool round;
+    const element *x;
+} tile_affine;
+
 /* The affine of any step, in the same bits: what a step leaves out is here a 0 subtracted, a 1 multiplied, a -0 added. */
-INLINE vec write_any_vector(const out_rows *rows, const row_vectors *row, int64_t i, int k, int lanes)
+INLINE vec affine_vector(const tile_affine *a, int64_t i, int lanes)
 {
-    const vec x = load_lanes(rows->x + i + k * NORMA_WIDTH, lanes);
-    vec y = V(mul)(V(sub)(V(sub)(x, row->center), row->low), row->factor);
-    if (rows->own_shift) {
-        return V(fma)(y, row->scale, row->shift);
+    const vec x = load_lanes(a->x + i, lanes);
+    const vec y = V(mul)(V(sub)(V(sub)(x, a->row.center), a->row.low), a->row.factor);
+    if (a->own_shift) {
+        return V(fma)(y, a->row.scale, a->row.shift);
     }
-    vec scale = load_parameters(&rows->scale, i, k, lanes);
-    scale = rows->one_plus_scale ? V(add)(scale, V(set1)(1)) : scale;
-    y = rows->round ? round_to_element(y) : y;
-    return V(fma)(y, scale, load_parameters(&rows->shift, i, k, lanes));
+    const vec scale = V(add)(load_parameters(&a->scale, i, 0, lanes), a->one);
+    return V(fma)(NORMA_NARROW && a->round ? round_to_element(y) : y, scale, load_parameters(&a->shift, i, 0, lanes));
 }
 
-/* Elements [i, end) of a row, whole pairs of vectors of them as such. */
-INLINE void write_any_range(const out_rows *rows, const epilogue_line *line, const row_vectors *row, int64_t i, int64_t end)
+/* `count` elements from element i of a row on, as far as a tile goes. */
+INLINE void affine_tile(const out_rows *rows, const row_vectors *row, int64_t i, real *tile, int count)
 {
+    const norma_normalizer *normalizer = rows->job->normalizer;
+    const tile_affine a = {.row = *row,
+                           .scale = rows->scale,
+                           .shift = rows->shift,
+                           .one = V(set1)(normalizer->one_plus_scale ? 1 : -(real)0),
+                           .own_shift = rows->own_shift,
+                           .round = normalizer->round_before_scale,
+                           .x = rows->x};
+    const int64_t ahead = rows->ahead;
+    int k = 0;
     NO_UNROLL
-    for (; i + EPILOGUE_VECTORS * NORMA_WIDTH <= end; i += EPILOGUE_VECTORS * NORMA_WIDTH) {
-        vec v[EPILOGUE_VECTORS];
+    for (; k + TURN <= count; k += TURN) {
         UNROLL
-        for (int k = 0; k < EPILOGUE_VECTORS; k++) {
-            v[k] = write_any_vector(rows, row, i, k, NORMA_WIDTH);
+        for (int line = 0; line < TURN; line += NORMA_LINE_VECTORS * NORMA_WIDTH) {
+            simd_prefetch(a.x + i + k + line + ahead);
         }
-        UNROLL
-        for (int k = 0; k < EPILOGUE_VECTORS; k += NORMA_LINE_VECTORS) {
-            simd_prefetch(rows->x + i + k * NORMA_WIDTH + rows->ahead);
-        }
-        epilogue_pair(line, v, i);
+        V(store)(tile + k, affine_vector(&a, i + k, NORMA_WIDTH));
+        V(store)(tile + k + NORMA_WIDTH, affine_vector(&a, i + k + NORMA_WIDTH, NORMA_WIDTH));
     }
     NO_UNROLL
-    for (; i < end; i += NORMA_WIDTH) {
-        const int lanes = end - i < NORMA_WIDTH ? (int)(end - i) : NORMA_WIDTH;
-        epilogue_last(line, write_any_vector(rows, row, i, 0, lanes), i, lanes);
+    for (; k < count; k += NORMA_WIDTH) {
+        V(store)(tile + k, affine_vector(&a, i + k, count - k < NORMA_WIDTH ? count - k : NORMA_WIDTH));
+    }
+}
+
+/* Elements [i, end) of a row. What is stored as the lanes it is computed in is made in y itself, as far as whole turns go: one
+ * pass less. */
+INLINE void write_any_range(const out_rows *rows, const epilogue_line *line, const row_vectors *row, int64_t i, int64_t end)
+{
+    const bool direct = epilogue_is_direct(line);
+    _Alignas(64) real tile[TILE];
+    NO_UNROLL
+    while (i < end) {
+        const int count = end - i < TILE ? (int)(end - i) : TILE;
+        const int some = direct && count >= TURN ? count / TURN * TURN : count;
+        real *at = direct && some >= TURN ? (real *)line->y + i : tile;
+        affine_tile(rows, row, i, at, some);
+        finish_tile(line, i, at, some);
+        i += some;
     }
 }
 
 /* The line of a row's companions and y. */
 INLINE epilogue_line line_of_row(const out_rows *rows)
 {
-    const norma_epilogue *e = rows->epilogue;
-    epilogue_line line = epilogue_line_of(e, &rows->companions, rows->scale_wide, 0);
-    const int64_t modulated = rows->row / rows->modulation_rows * rows->modulation_stride;
+    const norma_rows_job *job = rows->job;
+    const norma_epilogue *e = job->epilogue;
+    epilogue_line line = epilogue_line_of(e, &job->companions, job->wide, 0);
+    const int64_t modulated = e->modulated ? rows->row / job->modulation_rows * job->modulation_stride : 0;
     line.modulation_scale = parameters_from(line.modulation_scale, modulated);
     line.modulation_shift = parameters_from(line.modulation_shift, modulated);
-    line.residual = companion_from(line.residual, e->residual_dtype, rows->row * rows->companion_stride);
-    line.gate = companion_from(line.gate, e->gating.dtype, rows->row * rows->companion_stride);
+    line.residual = companion_from(line.residual, e->residual_dtype, rows->row * job->companion_stride);
+    line.gate = companion_from(line.gate, e->gating.dtype, rows->row * job->companion_stride);
     line.y_scale_along = e->quantization == NORMA_QUANTIZATION_PER_CHANNEL && !rows->own_shift;
     line.y = rows->y;
-    line.stream = rows->stream;
+    line.stream = NORMA_STREAMS && job->blocking->stream;
     line.extremes = rows->extremes;
     return line;
 }
 
-/* Elements [i, end) of a row, whatever its step and epilogue. One copy serves all. */
+/* Elements [i, end) of a row with any epilogue, beginning with those before y is aligned to what streaming stores write. One
+ * copy serves all. */
+NOINLINE void write_far(const out_rows *rows, const epilogue_line *line, const row_vectors *row, int64_t i, int64_t end)
+{
+    const int64_t size = (int64_t)norma_dtype_size(line->epilogue->y_dtype);
+    const int64_t head = head_of(line->stream, (uintptr_t)line->y + (uintptr_t)(i * size), size, end - i);
+    int64_t stop = head ? i + head : end;
+    NO_UNROLL
+    for (; i < end; i = stop, stop = end) {
+        write_any_range(rows, line, row, i, stop);
+    }
+}
+
+/* Elements [i, end) of a row, whatever its step and epilogue. */
 NOINLINE void write_any(const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
 {
     const row_vectors row = row_vectors_of(affine);
     const epilogue_line line = line_of_row(rows);
-    const int64_t size = (int64_t)norma_dtype_size(rows->epilogue->y_dtype);
-    const int64_t head = head_of(rows->stream, (uintptr_t)rows->y + (uintptr_t)(i * size), size, end - i);
-    int64_t stop = head ? i + head : end;
-    NO_UNROLL
-    for (; i < end; i = stop, stop = end) {
-        write_any_range(rows, &line, &row, i, stop);
-    }
+    write_far(rows, &line, &row, i, end);
 }
 
 /* Elements [i, end) of step.lockstep rows that have one affine from end to end. */
@@ -333,9 +367,11 @@ INLINE void write_rows(write_step step, const out_rows *rows, const row_affine *
     NO_UNROLL
     for (; i < end; i += each, counted++) {
         const row_affine with = row_affine_of_channel(rows, affine, channel, counted);
-        if (step.epilogue == EPILOGUE_ANY && rows->epilogue->quantization == NORMA_QUANTIZATION_PER_CHANNEL) {
+        if (step.epilogue == EPILOGUE_ANY && rows->job->epilogue->quantization == NORMA_QUANTIZATION_PER_CHANNEL) {
+            norma_rows_job job = *rows->job;
             out_rows quantized = *rows;
-            quantized.companions.y_scale += channel;
+            job.companions.y_scale += channel;
+            quantized.job = &job;
             write_plain(step, &quantized, &with, i, i + each);
         } else {
             write_plain(step, rows, &with, i, i + each);

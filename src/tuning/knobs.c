@@ -59,7 +59,7 @@ static norma_knob_range range(int64_t least, int64_t most, int64_t step)
 /* Groups are written past the caches, rows abreast into them. */
 static norma_knob_range range_of_order(const norma_problem *problem, const norma_blocking *blocking)
 {
-    if (problem->epilogue.any) {
+    if (norma_rows_take_turns(problem)) {
         return range(NORMA_PAIRS, NORMA_PAIRS, 1);
     }
     if (blocking->stream) {
