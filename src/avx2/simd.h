@@ -122,15 +122,29 @@ static inline void simd_store16_first(uint16_t *p, __m128i a, int count)
 
 static inline vf32 simd_from_bf16(__m128i a) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(a), 16)); }
 
+/* In the lower half of each lane; of a NaN it may be anything. */
+static inline __m256i simd_round_bf16(vf32 a)
+{
+    const __m256i bits = _mm256_castps_si256(a);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    return _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
+}
+
 static inline __m128i simd_to_bf16(vf32 a)
 {
-    const __m256i bits = _mm256_castps_si256(a), quiet = _mm256_set1_epi32(0x400000);
-    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-    const __m256 whole = _mm256_blendv_ps(_mm256_castsi256_ps(rounded), _mm256_castsi256_ps(_mm256_or_si256(bits, quiet)),
-                                          _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
-    const __m256i upper = _mm256_srli_epi32(_mm256_castps_si256(whole), 16);
-    return _mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256(upper, 1));
+    const __m256i quiet = _mm256_srli_epi32(_mm256_or_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x400000)), 16);
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    const __m256i whole = _mm256_blendv_epi8(simd_round_bf16(a), quiet, nan);
+    return _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+}
+
+static inline __m256i simd_two_to_bf16(vf32 a, vf32 b)
+{
+    const __m256 nan = _mm256_cmp_ps(a, b, _CMP_UNORD_Q);
+    if (__builtin_expect(!_mm256_testz_si256(_mm256_castps_si256(nan), _mm256_castps_si256(nan)), 0)) {
+        return _mm256_inserti128_si256(_mm256_castsi128_si256(simd_to_bf16(a)), simd_to_bf16(b), 1);
+    }
+    return _mm256_permute4x64_epi64(_mm256_packus_epi32(simd_round_bf16(a), simd_round_bf16(b)), 0xd8);
 }
 
 static inline vf32 vbf16_round(vf32 a) { return simd_from_bf16(simd_to_bf16(a)); }
@@ -139,6 +153,13 @@ SIMD_RARELY vf32 vbf16_load_part(const uint16_t *p, int count) { return simd_fro
 static inline void vbf16_store(uint16_t *p, vf32 a) { _mm_storeu_si128((__m128i *)p, simd_to_bf16(a)); }
 SIMD_RARELY void vbf16_store_part(uint16_t *p, vf32 a, int count) { simd_store16_first(p, simd_to_bf16(a), count); }
 static inline void vbf16_stream(uint16_t *p, vf32 a) { _mm_stream_si128((__m128i *)p, simd_to_bf16(a)); }
+static inline void vbf16_store_two(uint16_t *p, vf32 a, vf32 b) { _mm256_storeu_si256((__m256i *)p, simd_two_to_bf16(a, b)); }
+static inline void vbf16_stream_two(uint16_t *p, vf32 a, vf32 b)
+{
+    const __m256i both = simd_two_to_bf16(a, b);
+    _mm_stream_si128((__m128i *)p, _mm256_castsi256_si128(both));
+    _mm_stream_si128((__m128i *)p + 1, _mm256_extracti128_si256(both, 1));
+}
 
 static inline __m128i simd_to_f16(vf32 a) { return _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
@@ -148,6 +169,8 @@ SIMD_RARELY vf32 vf16_load_part(const uint16_t *p, int count) { return _mm256_cv
 static inline void vf16_store(uint16_t *p, vf32 a) { _mm_storeu_si128((__m128i *)p, simd_to_f16(a)); }
 SIMD_RARELY void vf16_store_part(uint16_t *p, vf32 a, int count) { simd_store16_first(p, simd_to_f16(a), count); }
 static inline void vf16_stream(uint16_t *p, vf32 a) { _mm_stream_si128((__m128i *)p, simd_to_f16(a)); }
+static inline void vf16_store_two(uint16_t *p, vf32 a, vf32 b) { vf16_store(p, a), vf16_store(p + 8, b); }
+static inline void vf16_stream_two(uint16_t *p, vf32 a, vf32 b) { vf16_stream(p, a), vf16_stream(p + 8, b); }
 
 /* s8 and u8 in memory, eight in a general register */
 

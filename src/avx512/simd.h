@@ -11,7 +11,9 @@
 #error "compile this folder with the flags of norma's avx512 list"
 #endif
 
+#ifndef NORMA_ISA_NAME
 #define NORMA_ISA_NAME avx512
+#endif
 #define NORMA_REGISTERS 32
 #define NORMA_STREAMS 1
 
@@ -90,19 +92,72 @@ static inline void vf32_halves(vf32 a, vf32 b, int lanes, vf32 *low, vf32 *high)
 
 /* bf16 and f16 in memory */
 
-static inline vf32 simd_from_bf16(__m256i a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(a), 16)); }
+/* The upper half of each lane, once it is added to, is the rounded number; of a NaN it may be anything. */
+static inline __m512i simd_round_bf16(vf32 a)
+{
+    const __m512i bits = _mm512_castps_si512(a);
+    const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    const __m512i rounded = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+    return _mm512_mask_add_epi32(rounded, odd, rounded, _mm512_set1_epi32(1));
+}
 
-/* Not AVX-512 BF16's conversion: it flushes denormals. */
 static inline __m256i simd_to_bf16(vf32 a)
 {
-    const __m512i bits = _mm512_castps_si512(a), half = _mm512_set1_epi32(0x7fff), one = _mm512_set1_epi32(1);
-    const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
     const __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
-    __m512i rounded = _mm512_add_epi32(bits, half);
-    rounded = _mm512_mask_add_epi32(rounded, odd, rounded, one);
-    rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
+    const __m512i quiet = _mm512_set1_epi32(0x400000);
+    const __m512i rounded = _mm512_mask_or_epi32(simd_round_bf16(a), nan, _mm512_castps_si512(a), quiet);
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 }
+
+static inline __m512i simd_two_apart_to_bf16(vf32 a, vf32 b)
+{
+    return _mm512_inserti64x4(_mm512_castsi256_si512(simd_to_bf16(a)), simd_to_bf16(b), 1);
+}
+
+#if defined __AVX512BF16__ && defined __AVX512VBMI__
+
+/* A byte permutation does both the widening and the shift. */
+static inline vf32 simd_from_bf16(__m256i a)
+{
+    static const uint8_t from[64] = {
+#define UPPER(i) 0, 0, 2 * (i), 2 * (i) + 1
+        UPPER(0), UPPER(1),  UPPER(2),  UPPER(3),  UPPER(4),  UPPER(5),  UPPER(6), UPPER(7), UPPER(8),
+        UPPER(9), UPPER(10), UPPER(11), UPPER(12), UPPER(13), UPPER(14), UPPER(15)
+#undef UPPER
+    };
+    const __m512i upper = _mm512_loadu_si512(from);
+    return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi8(0xccccccccccccccccull, upper, _mm512_castsi256_si512(a)));
+}
+
+/* The processor's own conversion flushes denormals, so they go the long way. A zero among the results, as one of them would
+ * have left, is looked for first: of a pair that is one operation. */
+static inline __m512i simd_two_to_bf16(vf32 a, vf32 b)
+{
+    const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+    if (__builtin_expect(_mm512_testn_epi16_mask(y, _mm512_set1_epi16(0x7fff)) != 0, 0)) {
+        const int denormal = 0x20;
+        if (_mm512_fpclass_ps_mask(a, denormal) | _mm512_fpclass_ps_mask(b, denormal)) {
+            return simd_two_apart_to_bf16(a, b);
+        }
+    }
+    return y;
+}
+
+#else
+
+static inline vf32 simd_from_bf16(__m256i a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(a), 16)); }
+
+static inline __m512i simd_two_to_bf16(vf32 a, vf32 b)
+{
+    if (__builtin_expect(_mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q) != 0, 0)) {
+        return simd_two_apart_to_bf16(a, b);
+    }
+    const __m512i upper = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23,
+                                           21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    return _mm512_permutex2var_epi16(simd_round_bf16(a), upper, simd_round_bf16(b));
+}
+
+#endif
 
 static inline __m256i simd_load16(const uint16_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
 static inline __m256i simd_load_part16(const uint16_t *p, int count) { return _mm256_maskz_loadu_epi16(vf32_first(count), p); }
@@ -116,6 +171,13 @@ static inline void vbf16_store_part(uint16_t *p, vf32 a, int count)
     _mm256_mask_storeu_epi16(p, vf32_first(count), simd_to_bf16(a));
 }
 static inline void vbf16_stream(uint16_t *p, vf32 a) { _mm256_stream_si256((__m256i *)p, simd_to_bf16(a)); }
+static inline void vbf16_store_two(uint16_t *p, vf32 a, vf32 b) { _mm512_storeu_si512(p, simd_two_to_bf16(a, b)); }
+static inline void vbf16_stream_two(uint16_t *p, vf32 a, vf32 b)
+{
+    const __m512i both = simd_two_to_bf16(a, b);
+    _mm256_stream_si256((__m256i *)p, _mm512_castsi512_si256(both));
+    _mm256_stream_si256((__m256i *)p + 1, _mm512_extracti64x4_epi64(both, 1));
+}
 
 static inline __m256i simd_to_f16(vf32 a) { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
@@ -128,6 +190,8 @@ static inline void vf16_store_part(uint16_t *p, vf32 a, int count)
     _mm256_mask_storeu_epi16(p, vf32_first(count), simd_to_f16(a));
 }
 static inline void vf16_stream(uint16_t *p, vf32 a) { _mm256_stream_si256((__m256i *)p, simd_to_f16(a)); }
+static inline void vf16_store_two(uint16_t *p, vf32 a, vf32 b) { vf16_store(p, a), vf16_store(p + 16, b); }
+static inline void vf16_stream_two(uint16_t *p, vf32 a, vf32 b) { vf16_stream(p, a), vf16_stream(p + 16, b); }
 
 /* s8 and u8 in memory */
 

@@ -131,6 +131,8 @@ SIMD_APART vf32 vbf16_round(vf32 a)
 static inline vf32 vbf16_load(const uint16_t *p) { return vbf16_load_part(p, vf32_width); }
 static inline void vbf16_store(uint16_t *p, vf32 a) { vbf16_store_part(p, a, vf32_width); }
 static inline void vbf16_stream(uint16_t *p, vf32 a) { vbf16_store(p, a); }
+static inline void vbf16_store_two(uint16_t *p, vf32 a, vf32 b) { vbf16_store(p, a), vbf16_store(p + vf32_width, b); }
+static inline void vbf16_stream_two(uint16_t *p, vf32 a, vf32 b) { vbf16_store_two(p, a, b); }
 
 SIMD_APART vf32 vf16_round(vf32 a)
 {
@@ -142,6 +144,8 @@ SIMD_APART vf32 vf16_round(vf32 a)
 static inline vf32 vf16_load(const uint16_t *p) { return vf16_load_part(p, vf32_width); }
 static inline void vf16_store(uint16_t *p, vf32 a) { vf16_store_part(p, a, vf32_width); }
 static inline void vf16_stream(uint16_t *p, vf32 a) { vf16_store(p, a); }
+static inline void vf16_store_two(uint16_t *p, vf32 a, vf32 b) { vf16_store(p, a), vf16_store(p + vf32_width, b); }
+static inline void vf16_stream_two(uint16_t *p, vf32 a, vf32 b) { vf16_store_two(p, a, b); }
 
 /* s8 and u8 in memory, likewise */
 

@@ -94,13 +94,21 @@ static inline void vf32_halves(vf32 a, vf32 b, int lanes, vf32 *low, vf32 *high)
 
 static inline vf32 simd_from_bf16(uint16x4_t a) { return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(a), 16)); }
 
-static inline uint16x4_t simd_to_bf16(vf32 a)
+/* In the upper half of each lane. */
+static inline uint32x4_t simd_round_bf16(vf32 a)
 {
     const uint32x4_t bits = vreinterpretq_u32_f32(a);
     const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
     const uint32x4_t rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
     const uint32x4_t quiet = vorrq_u32(bits, vdupq_n_u32(0x400000));
-    return vshrn_n_u32(vbslq_u32(vceqq_f32(a, a), rounded, quiet), 16);
+    return vbslq_u32(vceqq_f32(a, a), rounded, quiet);
+}
+
+static inline uint16x4_t simd_to_bf16(vf32 a) { return vshrn_n_u32(simd_round_bf16(a), 16); }
+
+static inline uint16x8_t simd_two_to_bf16(vf32 a, vf32 b)
+{
+    return vuzp2q_u16(vreinterpretq_u16_u32(simd_round_bf16(a)), vreinterpretq_u16_u32(simd_round_bf16(b)));
 }
 
 static inline uint16x4_t simd_load16_first(const uint16_t *p, int count) { return vcreate_u16(simd_load_part16(p, count)); }
@@ -116,6 +124,8 @@ SIMD_RARELY vf32 vbf16_load_part(const uint16_t *p, int count) { return simd_fro
 static inline void vbf16_store(uint16_t *p, vf32 a) { vst1_u16(p, simd_to_bf16(a)); }
 SIMD_RARELY void vbf16_store_part(uint16_t *p, vf32 a, int count) { simd_store16_first(p, simd_to_bf16(a), count); }
 static inline void vbf16_stream(uint16_t *p, vf32 a) { vbf16_store(p, a); }
+static inline void vbf16_store_two(uint16_t *p, vf32 a, vf32 b) { vst1q_u16(p, simd_two_to_bf16(a, b)); }
+static inline void vbf16_stream_two(uint16_t *p, vf32 a, vf32 b) { vbf16_store_two(p, a, b); }
 
 static inline vf32 simd_from_f16(uint16x4_t a) { return vcvt_f32_f16(vreinterpret_f16_u16(a)); }
 static inline uint16x4_t simd_to_f16(vf32 a) { return vreinterpret_u16_f16(vcvt_f16_f32(a)); }
@@ -126,6 +136,8 @@ SIMD_RARELY vf32 vf16_load_part(const uint16_t *p, int count) { return simd_from
 static inline void vf16_store(uint16_t *p, vf32 a) { vst1_u16(p, simd_to_f16(a)); }
 SIMD_RARELY void vf16_store_part(uint16_t *p, vf32 a, int count) { simd_store16_first(p, simd_to_f16(a), count); }
 static inline void vf16_stream(uint16_t *p, vf32 a) { vf16_store(p, a); }
+static inline void vf16_store_two(uint16_t *p, vf32 a, vf32 b) { vst1q_u16(p, vcombine_u16(simd_to_f16(a), simd_to_f16(b))); }
+static inline void vf16_stream_two(uint16_t *p, vf32 a, vf32 b) { vf16_store_two(p, a, b); }
 
 /* s8 and u8 in memory, four in a general register */
 

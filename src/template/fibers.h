@@ -49,6 +49,7 @@ INLINE vec write_one(fiber_step step, const fiber_rows *rows, int64_t k, vec x, 
 /* `vectors` (a constant) of columns from column `at` of the strip, of the last only `lanes` lanes. */
 INLINE void write_vectors(fiber_step step, const strip *s, const fiber_rows *rows, int64_t at, int vectors, int lanes)
 {
+    const int together = vectors % AT_A_TIME ? 1 : AT_A_TIME;
     vec center[WRITE_VECTORS], factor[WRITE_VECTORS], low[WRITE_VECTORS];
     UNROLL
     for (int v = 0; v < vectors; v++) {
@@ -62,18 +63,17 @@ INLINE void write_vectors(fiber_step step, const strip *s, const fiber_rows *row
     for (int64_t k = 0; k < rows->count; k++) {
         const element *next = x + rows->ahead;
         OPAQUE(next);
+        vec out[WRITE_VECTORS];
         UNROLL
         for (int v = 0; v < vectors; v++) {
             if (step.fetch && lanes == NORMA_WIDTH && v % NORMA_LINE_VECTORS == 0) {
                 simd_prefetch(next + v * NORMA_WIDTH);
             }
-            const vec out = write_one(step, rows, k, load_lanes(x + v * NORMA_WIDTH, lanes), center[v], factor[v], low[v]);
+            out[v] = write_one(step, rows, k, load_lanes(x + v * NORMA_WIDTH, lanes), center[v], factor[v], low[v]);
             if (lanes < NORMA_WIDTH) {
-                M(store_part)(y + v * NORMA_WIDTH, out, lanes);
-            } else if (step.stream) {
-                M(stream)(y + v * NORMA_WIDTH, out);
-            } else {
-                M(store)(y + v * NORMA_WIDTH, out);
+                M(store_part)(y + v * NORMA_WIDTH, out[v], lanes);
+            } else if ((v + 1) % together == 0) {
+                store_vectors(y + (v + 1 - together) * NORMA_WIDTH, &out[v + 1 - together], together, step.stream);
             }
         }
         x += rows->x_stride;

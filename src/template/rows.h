@@ -96,7 +96,7 @@ INLINE void finish_pair(const norma_rows_job *job, int64_t row, row_pair *pair)
 }
 
 /* What stands for a scale that is absent. */
-INLINE const real *absent_scale(const norma_rows_job *job)
+INLINE const stand_in *absent_scale(const norma_rows_job *job)
 {
     return job->normalizer->one_plus_scale ? negative_zeros : ones;
 }

@@ -23,9 +23,10 @@
  *     lane_of(i)                the lane of vector i once width vectors have gone through halves() down to one lane each
  *
  * For bf16 and f16 in memory there are vbf16_load, load_part, store, store_part, stream and round (vf16_ alike), from and to a
- * vf32 of as many lanes: loads are exact, the others round to nearest even; denormals are kept, NaN stays NaN (quiet, its sign
- * and upper bits kept). Streams are aligned to what they write. For s8 and u8 there are vs8_load and load_part (vu8_ alike),
- * and for both v8_store, store_part and stream, of the low bytes of lanes that hold integers.
+ * vf32 of as many lanes, and store_two and stream_two of neighbouring vectors, which cost less than each alone: loads are
+ * exact, the others round to nearest even; denormals are kept, NaN stays NaN (quiet, its sign and upper bits kept). Streams are
+ * aligned to one vector of what they write. For s8 and u8 there are vs8_load and load_part (vu8_ alike), and for both v8_store,
+ * store_part and stream, of the low bytes of lanes that hold integers.
  *
  * NORMA_REGISTERS, how many vectors the ISA names; NORMA_STREAMS, whether it writes past the caches; and for both types
  * simd_prefetch, simd_prefetch_once (for what is read once and soon) and simd_fence (after stream).
@@ -105,6 +106,7 @@ enum {
     NORMA_NARROW = sizeof(element) < sizeof(real),
     NORMA_INTEGER = sizeof(element) == 1,                    /* y is then of another type, or quantized: always an epilogue's */
     NORMA_LINE_VECTORS = 64 / sizeof(element) / NORMA_WIDTH, /* vectors whose elements fill a cache line */
+    AT_A_TIME = sizeof(element) == 2 ? 2 : 1,                /* neighbouring vectors that are stored together */
     LOCKSTEP_MAX = 2,                                        /* rows side by side */
     LOCKSTEP = NORMA_REGISTERS < 32 ? 1 : LOCKSTEP_MAX       /* rows that are reduced so: their sums stay in registers */
 };
@@ -166,6 +168,27 @@ INLINE vec round_to_element(vec a)
 #endif
 }
 
+/* Stores `count` (a constant, 1 or AT_A_TIME) vectors. */
+INLINE void store_vectors(element *y, const vec *v, int count, bool stream)
+{
+#if NORMA_DTYPE_IS == NORMA_IS_bf16 || NORMA_DTYPE_IS == NORMA_IS_f16
+    if (count == AT_A_TIME) {
+        if (stream) {
+            M(stream_two)(y, v[0], v[1]);
+        } else {
+            M(store_two)(y, v[0], v[1]);
+        }
+        return;
+    }
+#endif
+    (void)count;
+    if (stream) {
+        M(stream)(y, *v);
+    } else {
+        M(store)(y, *v);
+    }
+}
+
 /* Loads `lanes` lanes; a constant NORMA_WIDTH where the vector is whole. */
 INLINE vec load_lanes(const element *p, int lanes)
 {
@@ -182,15 +205,39 @@ typedef struct parameters {
 
 enum { BLOCK = 128 }; /* elements of what stands for an absent tensor: no loop goes further at once */
 
+/* What stands for an absent tensor: of the type of lanes and, as a type that is narrow has both, of that of elements. */
+typedef struct stand_in {
+    real lanes[BLOCK];
+    element narrow[sizeof(element) == 2 ? BLOCK : 1];
+} stand_in;
+
+#if NORMA_DTYPE_IS == NORMA_IS_bf16
+#define NARROW_ONE 0x3f80
+#define NARROW_NEGATIVE_ZERO 0x8000
+#elif NORMA_DTYPE_IS == NORMA_IS_f16
+#define NARROW_ONE 0x3c00
+#define NARROW_NEGATIVE_ZERO 0x8000
+#endif
+
 #define EIGHT(x) x, x, x, x, x, x, x, x
 #define SIXTY_FOUR(x) EIGHT(x), EIGHT(x), EIGHT(x), EIGHT(x), EIGHT(x), EIGHT(x), EIGHT(x), EIGHT(x)
-static const real ones[BLOCK] = {SIXTY_FOUR(1), SIXTY_FOUR(1)};
-static const real negative_zeros[BLOCK] = {SIXTY_FOUR(-(real)0),
-                                           SIXTY_FOUR(-(real)0)}; /* added to anything, changes not a bit */
+#define WHOLE_BLOCK(x)                                                                                                         \
+    {                                                                                                                          \
+        SIXTY_FOUR(x), SIXTY_FOUR(x)                                                                                           \
+    }
+#ifdef NARROW_ONE
+static const stand_in ones[1] = {{WHOLE_BLOCK(1), WHOLE_BLOCK(NARROW_ONE)}};
+static const stand_in negative_zeros[1] = {{WHOLE_BLOCK(-(real)0), WHOLE_BLOCK(NARROW_NEGATIVE_ZERO)}};
+#else
+static const stand_in ones[1] = {{WHOLE_BLOCK(1), {0}}};
+static const stand_in negative_zeros[1] = {{WHOLE_BLOCK(-(real)0), {0}}}; /* added to anything, changes not a bit */
+#endif
 
-INLINE parameters parameters_of(const void *tensor, bool wide, const real *absent)
+INLINE parameters parameters_of(const void *tensor, bool wide, const stand_in *absent)
 {
-    const parameters p = {tensor ? tensor : (const void *)absent, tensor ? -1 : 0, wide || !tensor};
+    wide = wide || NORMA_INTEGER;
+    const void *instead = NORMA_NARROW && !wide ? (const void *)absent->narrow : (const void *)absent->lanes;
+    const parameters p = {tensor ? tensor : instead, tensor ? -1 : 0, wide};
     return p;
 }
 

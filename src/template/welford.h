@@ -87,7 +87,7 @@ INLINE chunk_sums chunk_begin(void)
 
 INLINE void chunk_add(chunk_sums *c, int chain, vec x, vec high)
 {
-    const vec d = V(sub)(x, high);
+    const vec d = V(fnma)(V(set1)(1), high, x);
     c->sum[chain] = V(add)(c->sum[chain], d);
     c->squares[chain] = V(fma)(d, d, c->squares[chain]);
 }

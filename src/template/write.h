@@ -22,7 +22,8 @@ typedef struct write_step {
 
 /* norma_affine in the type of x: y = ((x - center) - low) * factor. The mean is the sum of two reals, so that x - center is
  * exact near it however far from zero it lies. (Two subtractions and a product rather than a subtraction and an fma: the
- * units that add are idle here, and a core may not issue an fma while it stores a whole cache line.) */
+ * units that add are idle here, and a core may not issue an fma while it stores a whole cache line. Narrow types have no idle
+ * units, and are stored in half as many lines: see row_vectors.) */
 typedef struct row_affine {
     real center;
     real low;
@@ -55,6 +56,8 @@ INLINE element *elements_of(const out_rows *rows)
     return rows->y;
 }
 
+/* Of narrow types low is such that y = (x - center) * factor + low; a shift of the row's is in it, too, where the factor has
+ * its scale: then the row is folded, and scale and shift change nothing more. */
 typedef struct row_vectors {
     vec center;
     vec low;
@@ -76,7 +79,8 @@ INLINE row_affine row_affine_with(row_affine row, double scale, double shift)
 INLINE row_affine row_affine_of(const norma_affine *affine)
 {
     const real center = (real)affine->mean;
-    const row_affine row = {center, (real)(affine->mean - (double)center), real_factor(affine->factor), 1, 0, affine->factor};
+    const row_affine row = {center,        (real)(affine->mean - (double)center), real_factor(affine->factor), 1, -(real)0,
+                            affine->factor};
     return affine->own_shift ? row_affine_with(row, affine->scale, affine->shift) : row;
 }
 
@@ -90,10 +94,17 @@ INLINE row_affine row_affine_of_channel(const out_rows *rows, const row_affine *
     return row_affine_with(*affine, scale, shift);
 }
 
+INLINE bool row_folds(const row_affine *affine)
+{
+    return NORMA_NARROW && affine->scale == 1;
+}
+
 INLINE row_vectors row_vectors_of(const row_affine *affine)
 {
-    const row_vectors row = {V(set1)(affine->center), V(set1)(affine->low), V(set1)(affine->factor), V(set1)(affine->scale),
-                             V(set1)(affine->shift)};
+    const bool folds = row_folds(affine);
+    const real offset = (folds ? affine->shift : -(real)0) - affine->low * affine->factor;
+    const row_vectors row = {V(set1)(affine->center), V(set1)(NORMA_NARROW ? offset : affine->low), V(set1)(affine->factor),
+                             V(set1)(affine->scale), V(set1)(folds ? -(real)0 : affine->shift)};
     return row;
 }
 
@@ -102,6 +113,13 @@ INLINE int64_t y_size_of(write_step step, const norma_rows_job *job)
 {
     const bool any = step.epilogue == EPILOGUE_ANY;
     return (int64_t)(any ? norma_dtype_size(job->epilogue->y_dtype) : sizeof(element));
+}
+
+/* y before any scale and shift but those that are folded. */
+INLINE vec write_normalized(const row_vectors *row, vec x)
+{
+    const vec from_center = V(sub)(x, row->center);
+    return NORMA_NARROW ? V(fma)(from_center, row->factor, row->low) : V(mul)(V(sub)(from_center, row->low), row->factor);
 }
 
 /* The rows that follow the first `count`, as far as they lie alike. */
@@ -114,10 +132,7 @@ INLINE void rows_advance(write_step step, out_rows *rows, int64_t count)
 
 INLINE vec write_vector(write_step step, const row_vectors *row, vec x, vec scale, vec shift)
 {
-    if (step.statistic == NORMA_MOMENTS) {
-        x = V(sub)(V(sub)(x, row->center), row->low);
-    }
-    const vec y = V(mul)(x, row->factor);
+    const vec y = step.statistic == NORMA_MOMENTS ? write_normalized(row, x) : V(mul)(x, row->factor);
     if (step.own_shift) {
         return V(fma)(y, row->scale, row->shift);
     }
@@ -154,10 +169,16 @@ INLINE vec load_shift(write_step step, const out_rows *rows, int64_t i, int k, i
 /* `count` (a constant) whole vectors from element i. */
 INLINE void write_vectors(write_step step, const out_rows *rows, const row_vectors *row, int64_t i, int count)
 {
+    const int together = count % AT_A_TIME ? 1 : AT_A_TIME;
     UNROLL
-    for (int k = 0; k < count; k++) {
+    for (int k = 0; k < count; k += together) {
         const int64_t at = i + k * NORMA_WIDTH;
-        const vec scale = load_scale(step, rows, i, k, NORMA_WIDTH), shift = load_shift(step, rows, i, k, NORMA_WIDTH);
+        vec scale[AT_A_TIME], shift[AT_A_TIME];
+        UNROLL
+        for (int j = 0; j < together; j++) {
+            scale[j] = load_scale(step, rows, i, k + j, NORMA_WIDTH);
+            shift[j] = load_shift(step, rows, i, k + j, NORMA_WIDTH);
+        }
         UNROLL
         for (int r = 0; r < step.lockstep; r++) {
             const element *x = rows->x + r * rows->x_stride + at;
@@ -171,12 +192,13 @@ INLINE void write_vectors(write_step step, const out_rows *rows, const row_vecto
                     simd_prefetch(next);
                 }
             }
-            const vec v = write_clamped(step, rows, write_vector(step, &row[r], M(load)(x), scale, shift));
-            if (step.stream) {
-                M(stream)(y, v);
-            } else {
-                M(store)(y, v);
+            vec v[AT_A_TIME];
+            UNROLL
+            for (int j = 0; j < together; j++) {
+                const vec from = M(load)(x + j * NORMA_WIDTH);
+                v[j] = write_clamped(step, rows, write_vector(step, &row[r], from, scale[j], shift[j]));
             }
+            store_vectors(y, v, together, step.stream);
         }
     }
 }
@@ -238,7 +260,7 @@ typedef struct tile_affine {
 INLINE vec affine_vector(const tile_affine *a, int64_t i, int lanes)
 {
     const vec x = load_lanes(a->x + i, lanes);
-    const vec y = V(mul)(V(sub)(V(sub)(x, a->row.center), a->row.low), a->row.factor);
+    const vec y = write_normalized(&a->row, x);
     if (a->own_shift) {
         return V(fma)(y, a->row.scale, a->row.shift);
     }
@@ -330,10 +352,28 @@ NOINLINE void write_any(const out_rows *rows, const row_affine *affine, int64_t 
     write_far(rows, &line, &row, i, end);
 }
 
+/* Elements [i, end), y aligned as the step wants it. */
+INLINE void write_loops(write_step step, const out_rows *rows, const row_vectors *row, int64_t i, int64_t end)
+{
+    enum { AT_ONCE = NORMA_PARTS < 4 ? 4 : NORMA_PARTS };
+    NO_UNROLL
+    for (; i + AT_ONCE / step.lockstep * NORMA_WIDTH <= end; i += AT_ONCE / step.lockstep * NORMA_WIDTH) {
+        write_vectors(step, rows, row, i, AT_ONCE / step.lockstep);
+    }
+    write_rest(step, rows, row, i, end);
+}
+
+/* Of which scale and shift are of a type known to the compiler: narrow types leave no time to ask for it at every load. */
+INLINE out_rows rows_with_parameters(const out_rows *rows, bool wide)
+{
+    out_rows known = *rows;
+    known.scale.wide = known.shift.wide = wide;
+    return known;
+}
+
 /* Elements [i, end) of step.lockstep rows that have one affine from end to end. */
 INLINE void write_plain(write_step step, const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
 {
-    enum { AT_ONCE = NORMA_PARTS < 4 ? 4 : NORMA_PARTS };
     if (step.epilogue == EPILOGUE_ANY) {
         out_rows one = *rows;
         for (int r = 0; r < step.lockstep; r++) {
@@ -348,11 +388,18 @@ INLINE void write_plain(write_step step, const out_rows *rows, const row_affine 
         row[r] = row_vectors_of(&affine[r]);
     }
     i = write_head(step, rows, row, i, end);
-    NO_UNROLL
-    for (; i + AT_ONCE / step.lockstep * NORMA_WIDTH <= end; i += AT_ONCE / step.lockstep * NORMA_WIDTH) {
-        write_vectors(step, rows, row, i, AT_ONCE / step.lockstep);
+    if (NORMA_NARROW && step.affine && rows->scale.wide) {
+        const out_rows known = rows_with_parameters(rows, true);
+        write_loops(step, &known, row, i, end);
+    } else if (NORMA_NARROW && step.affine) {
+        const out_rows known = rows_with_parameters(rows, false);
+        write_loops(step, &known, row, i, end);
+    } else if (NORMA_NARROW && step.own_shift && row_folds(&affine[0]) && row_folds(&affine[step.lockstep - 1])) {
+        step.own_shift = false;
+        write_loops(step, rows, row, i, end);
+    } else {
+        write_loops(step, rows, row, i, end);
     }
-    write_rest(step, rows, row, i, end);
 }
 
 /* Elements [i, end) of step.lockstep rows, or of one that has channels; they begin and end with one. */
