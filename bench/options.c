@@ -30,7 +30,7 @@ static const char help[] =
     "  fused            norma as anyone calls it: a plan with every default.\n"
     "  untuned          The same by the built-in rules, whatever a tuning file says. Only when asked for, and only where\n"
     "                   the file changes anything.\n"
-    "  generic, avx2, avx512, neon\n"
+    "  generic, avx2, avx512, avx512_bf16, neon\n"
     "                   The same, held to one instruction set. Those that this processor has.\n"
     "  unfused          Each step a pass over memory of its own: statistics, normalize, scale, shift. Each is vectorized for\n"
     "                   the best instruction set, so the ratio tells what fusion gains.\n"

@@ -14,6 +14,7 @@ const bench_isa_passes *bench_passes_for(norma_isa isa)
 #endif
 #ifdef NORMA_HAVE_AVX512
     case NORMA_ISA_AVX512:
+    case NORMA_ISA_AVX512_BF16:
         return &bench_passes_avx512;
 #endif
 #ifdef NORMA_HAVE_NEON
@@ -45,7 +46,7 @@ bool bench_copy_exists(const bench_path *path, const bench_problem *problem)
 {
     (void)problem;
     const norma_isa isa = bench_isa();
-    return path->argument != BENCH_COPY_STREAMING || isa == NORMA_ISA_AVX2 || isa == NORMA_ISA_AVX512;
+    return path->argument != BENCH_COPY_STREAMING || (isa >= NORMA_ISA_AVX2 && isa <= NORMA_ISA_AVX512_BF16);
 }
 
 bench_ready bench_copy_prepare(void **state, const bench_path *path, const bench_problem *problem, const bench_tensors *tensors,

@@ -23,6 +23,7 @@ const bench_path bench_paths[] = {
     NORMA_PATH("generic", NORMA_ISA_GENERIC, NULL),
     NORMA_PATH("avx2", NORMA_ISA_AVX2, NULL),
     NORMA_PATH("avx512", NORMA_ISA_AVX512, NULL),
+    NORMA_PATH("avx512_bf16", NORMA_ISA_AVX512_BF16, NULL),
     NORMA_PATH("neon", NORMA_ISA_NEON, NULL),
 };
 const size_t bench_path_count = sizeof bench_paths / sizeof *bench_paths;

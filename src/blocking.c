@@ -49,7 +49,7 @@ static sizes sizes_of(const norma_problem *problem)
 
 bool norma_isa_streams(norma_isa isa)
 {
-    return isa == NORMA_ISA_AVX2 || isa == NORMA_ISA_AVX512;
+    return isa >= NORMA_ISA_AVX2 && isa <= NORMA_ISA_AVX512_BF16;
 }
 
 static int threads_of(const norma_problem *problem, const sizes *s, int threads)

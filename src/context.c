@@ -24,7 +24,8 @@ static norma_status parse_isa(const char *text, norma_isa *isa)
             return NORMA_SUCCESS;
         }
     }
-    return norma_fail(NORMA_INVALID_ARGUMENT, "NORMA_ISA: expected generic, avx2, avx512 or neon, got '%.40s'", text);
+    return norma_fail(NORMA_INVALID_ARGUMENT, "NORMA_ISA: expected generic, avx2, avx512, avx512_bf16 or neon, got '%.40s'",
+                      text);
 }
 
 /* Lowers context->isa to `cap`, which `source` asks for. */

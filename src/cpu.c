@@ -27,28 +27,33 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* One line per compiler flag of CMakeLists.txt's ISA lists: what a kernel is compiled with is what is asked for here. */
 typedef struct feature {
     int leaf;
+    int subleaf;
     int reg; /* 0 eax … 3 edx */
     int bit;
 } feature;
 
 static const feature avx2_features[] = {
-    {1, 2, 12}, /* -mfma */
-    {1, 2, 29}, /* -mf16c */
-    {1, 2, 28}, /* AVX, and with it all up to SSE 4.2 */
-    {7, 1, 5},  /* -mavx2 */
+    {1, 0, 2, 12}, /* -mfma */
+    {1, 0, 2, 29}, /* -mf16c */
+    {1, 0, 2, 28}, /* AVX, and with it all up to SSE 4.2 */
+    {7, 0, 1, 5},  /* -mavx2 */
 };
 static const feature avx512_features[] = {
-    {7, 1, 16}, /* -mavx512f */
-    {7, 1, 17}, /* -mavx512dq */
-    {7, 1, 30}, /* -mavx512bw */
-    {7, 1, 31}, /* -mavx512vl */
+    {7, 0, 1, 16}, /* -mavx512f */
+    {7, 0, 1, 17}, /* -mavx512dq */
+    {7, 0, 1, 30}, /* -mavx512bw */
+    {7, 0, 1, 31}, /* -mavx512vl */
+};
+static const feature avx512_bf16_features[] = {
+    {7, 0, 2, 1}, /* -mavx512vbmi */
+    {7, 1, 0, 5}, /* -mavx512bf16 */
 };
 
 static bool has_all(const feature *features, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         unsigned r[4] = {0};
-        if (!__get_cpuid_count((unsigned)features[i].leaf, 0, &r[0], &r[1], &r[2], &r[3]) ||
+        if (!__get_cpuid_count((unsigned)features[i].leaf, (unsigned)features[i].subleaf, &r[0], &r[1], &r[2], &r[3]) ||
             !(r[features[i].reg] >> features[i].bit & 1)) {
             return false;
         }
@@ -78,7 +83,10 @@ static norma_isa detect_isa(void)
     if ((state & zmm) != zmm || !has_all(avx512_features, sizeof avx512_features / sizeof *avx512_features)) {
         return NORMA_ISA_AVX2;
     }
-    return NORMA_ISA_AVX512;
+    if (!has_all(avx512_bf16_features, sizeof avx512_bf16_features / sizeof *avx512_bf16_features)) {
+        return NORMA_ISA_AVX512;
+    }
+    return NORMA_ISA_AVX512_BF16;
 }
 
 static void read_model(void)
@@ -205,6 +213,9 @@ static int count_cores(void)
 /* What this build has kernels for. */
 static norma_isa built_isa(norma_isa isa)
 {
+#ifndef NORMA_HAVE_AVX512_BF16
+    isa = isa == NORMA_ISA_AVX512_BF16 ? NORMA_ISA_AVX512 : isa;
+#endif
 #ifndef NORMA_HAVE_AVX512
     isa = isa == NORMA_ISA_AVX512 ? NORMA_ISA_AVX2 : isa;
 #endif
@@ -258,6 +269,8 @@ int norma_isa_level(norma_isa isa)
         return 2;
     case NORMA_ISA_AVX512:
         return 3;
+    case NORMA_ISA_AVX512_BF16:
+        return 4;
 #elif defined(__aarch64__)
     case NORMA_ISA_NEON:
         return 2;

@@ -11,11 +11,24 @@
 #else
 #define AVX512_KERNEL(name) NULL
 #endif
+#ifdef NORMA_HAVE_AVX512_BF16
+#define AVX512_BF16_KERNEL(name) &name##_avx512_bf16
+#else
+#define AVX512_BF16_KERNEL(name) NULL
+#endif
 #ifdef NORMA_HAVE_NEON
 #define NEON_KERNEL(name) &name##_neon
 #else
 #define NEON_KERNEL(name) NULL
 #endif
+
+/* By type: what an instruction set adds for bf16 does nothing for the others. */
+#define AVX512_BF16_KERNEL_f32 AVX512_KERNEL
+#define AVX512_BF16_KERNEL_f64 AVX512_KERNEL
+#define AVX512_BF16_KERNEL_f16 AVX512_KERNEL
+#define AVX512_BF16_KERNEL_s8 AVX512_KERNEL
+#define AVX512_BF16_KERNEL_u8 AVX512_KERNEL
+#define AVX512_BF16_KERNEL_bf16 AVX512_BF16_KERNEL
 
 /* Names in kernels.def, as enumerators. */
 #define GEOMETRY_rows NORMA_ROWS
@@ -38,6 +51,7 @@
      .kernel = {[NORMA_ISA_GENERIC] = &norma_##geometry_##_##statistic_##_##dtype_##_generic,                                  \
                 [NORMA_ISA_AVX2] = AVX2_KERNEL(norma_##geometry_##_##statistic_##_##dtype_),                                   \
                 [NORMA_ISA_AVX512] = AVX512_KERNEL(norma_##geometry_##_##statistic_##_##dtype_),                               \
+                [NORMA_ISA_AVX512_BF16] = AVX512_BF16_KERNEL_##dtype_(norma_##geometry_##_##statistic_##_##dtype_),            \
                 [NORMA_ISA_NEON] = NEON_KERNEL(norma_##geometry_##_##statistic_##_##dtype_)}},
 const norma_kernel_entry norma_kernel_table[] = {
 #include "kernels.def"

@@ -245,7 +245,7 @@ static inline int64_t norma_fiber_segment_length(int64_t rows)
 #define X(geometry, statistic, dtype)                                                                                          \
     extern const norma_##geometry##_kernel norma_##geometry##_##statistic##_##dtype##_generic,                                 \
         norma_##geometry##_##statistic##_##dtype##_avx2, norma_##geometry##_##statistic##_##dtype##_avx512,                    \
-        norma_##geometry##_##statistic##_##dtype##_neon;
+        norma_##geometry##_##statistic##_##dtype##_avx512_bf16, norma_##geometry##_##statistic##_##dtype##_neon;
 #include "kernels.def"
 #undef X
 

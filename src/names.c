@@ -61,6 +61,8 @@ const char *norma_isa_name(norma_isa isa)
         return "avx2";
     case NORMA_ISA_AVX512:
         return "avx512";
+    case NORMA_ISA_AVX512_BF16:
+        return "avx512_bf16";
     case NORMA_ISA_NEON:
         return "neon";
     }

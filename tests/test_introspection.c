@@ -25,6 +25,7 @@ static void names(void **state)
     check(strcmp(norma_isa_name(NORMA_ISA_GENERIC), "generic") == 0);
     check(strcmp(norma_isa_name(NORMA_ISA_AVX2), "avx2") == 0);
     check(strcmp(norma_isa_name(NORMA_ISA_AVX512), "avx512") == 0);
+    check(strcmp(norma_isa_name(NORMA_ISA_AVX512_BF16), "avx512_bf16") == 0);
     check(strcmp(norma_isa_name(NORMA_ISA_NEON), "neon") == 0);
     check(strcmp(norma_op_name(NORMA_LAYER_NORM), "layer_norm") == 0);
     check(strcmp(norma_op_name(NORMA_RMS_NORM), "rms_norm") == 0);

@@ -95,9 +95,10 @@ static void print_files_and_status(void)
         "an output may be the input.",
         4);
     printf("\nEnvironment:\n");
-    print_wrapped("NORMA_ISA=generic|avx2|avx512|neon lowers the instruction set; NORMA_NUM_THREADS=N is the default of "
-                  "--threads; NORMA_VERBOSE=1 prints a line per plan on standard error.",
-                  4);
+    print_wrapped(
+        "NORMA_ISA=generic|avx2|avx512|avx512_bf16|neon lowers the instruction set; NORMA_NUM_THREADS=N is the default of "
+        "--threads; NORMA_VERBOSE=1 prints a line per plan on standard error.",
+        4);
     printf("\nExit status:\n"
            "    0   done\n"
            "    1   the machine failed: out of memory, disk full, a write error\n"

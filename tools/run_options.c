@@ -54,11 +54,9 @@ static const option_word residuals[] = {{"before", NORMA_RESIDUAL_BEFORE}, {"aft
 static const option_word dtypes[] = {
     {"f32", NORMA_F32}, {"f64", NORMA_F64}, {"bf16", NORMA_BF16}, {"f16", NORMA_F16}, {NULL, 0}};
 
-static const option_word isas[] = {{"generic", NORMA_ISA_GENERIC},
-                                   {"avx2", NORMA_ISA_AVX2},
-                                   {"avx512", NORMA_ISA_AVX512},
-                                   {"neon", NORMA_ISA_NEON},
-                                   {NULL, 0}};
+static const option_word isas[] = {{"generic", NORMA_ISA_GENERIC}, {"avx2", NORMA_ISA_AVX2},
+                                   {"avx512", NORMA_ISA_AVX512},   {"avx512_bf16", NORMA_ISA_AVX512_BF16},
+                                   {"neon", NORMA_ISA_NEON},       {NULL, 0}};
 
 typedef enum option_kind {
     KIND_FLAG,
@@ -171,7 +169,7 @@ static const option_row option_rows[OPTION_COUNT] = {
          "bf16 lies in .npy files as uint16, which is read as bf16 with this option only. bf16 and f16 are "
          "computed in f32 and rounded once, at the end; scale, bias and statistics beside them are f32.",
          dtypes, 0, 0},
-    [OPTION_ISA] = {"isa", KIND_WORD, "generic|avx2|avx512|neon",
+    [OPTION_ISA] = {"isa", KIND_WORD, "generic|avx2|avx512|avx512_bf16|neon",
                     "The instruction set to use. Without it, the best that this machine runs and NORMA_ISA allows.", isas, 0,
                     0},
     [OPTION_THREADS] = {"threads", KIND_INTEGER, "N",

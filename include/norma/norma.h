@@ -86,9 +86,10 @@ typedef enum norma_layout {
 typedef enum norma_isa {
     NORMA_ISA_BEST = 0, /* in options only: the best that this CPU and operating system run */
     NORMA_ISA_GENERIC = 1,
-    NORMA_ISA_AVX2 = 2,   /* AVX2, FMA, F16C */
-    NORMA_ISA_AVX512 = 3, /* AVX-512 F, BW, VL, DQ on top of the above */
-    NORMA_ISA_NEON = 4    /* AArch64 Advanced SIMD */
+    NORMA_ISA_AVX2 = 2,        /* AVX2, FMA, F16C */
+    NORMA_ISA_AVX512 = 3,      /* AVX-512 F, BW, VL, DQ on top of the above */
+    NORMA_ISA_AVX512_BF16 = 4, /* AVX-512 BF16 and VBMI on top of that, for bf16; other types have the kernels of AVX512 */
+    NORMA_ISA_NEON = 5         /* AArch64 Advanced SIMD */
 } norma_isa;
 
 typedef enum norma_op {
@@ -257,10 +258,10 @@ typedef struct norma_context_options {
                            below. Need not outlive the call. */
 } norma_context_options;
 
-/* Makes a context. options may be NULL for all defaults. Reads NORMA_ISA (generic, avx2, avx512 or neon: may only lower),
- * NORMA_NUM_THREADS, NORMA_TUNING (as options.tuning) and NORMA_VERBOSE (1: a line to stderr per context and per plan). Errors:
- * an unknown word in these variables or an option out of range is NORMA_INVALID_ARGUMENT. The context may be shared by any
- * threads.
+/* Makes a context. options may be NULL for all defaults. Reads NORMA_ISA (generic, avx2, avx512, avx512_bf16 or neon: may only
+ * lower), NORMA_NUM_THREADS, NORMA_TUNING (as options.tuning) and NORMA_VERBOSE (1: a line to stderr per context and per plan).
+ * Errors: an unknown word in these variables or an option out of range is NORMA_INVALID_ARGUMENT. The context may be shared by
+ * any threads.
  *
  * A tuning file is what norma-tune wrote on this machine. Where none is named, one for this machine is looked for in
  * $XDG_CONFIG_HOME/norma (else ~/.config/norma), then in /etc/norma. Whatever is wrong with a file fails nothing: built-in

@@ -90,8 +90,9 @@ norma_knob_range norma_knob_range_of(const norma_problem *problem, norma_limits 
                                      norma_knob knob)
 {
     switch (knob) {
-    case NORMA_KNOB_ISA: /* only these two have the same bits */
-        return range(limits.isa == NORMA_ISA_AVX512 ? NORMA_ISA_AVX2 : limits.isa, limits.isa, 1);
+    case NORMA_KNOB_ISA: /* generic may have other bits */
+        return range(limits.isa > NORMA_ISA_AVX2 && limits.isa <= NORMA_ISA_AVX512_BF16 ? NORMA_ISA_AVX2 : limits.isa,
+                     limits.isa, 1);
     case NORMA_KNOB_ORDER:
         return range_of_order(problem, blocking);
     case NORMA_KNOB_GROUP:

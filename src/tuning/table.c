@@ -19,7 +19,7 @@ static const char *const dtype_words[] = {"", "f32", "f64", "bf16", "f16", "s8",
 static const char *const scaling_words[] = {"none", "along", "channel", "channels", NULL};
 static const char *const epilogue_words[] = {"none", "clamp", "any", "sum", "sum+clamp", "sum+any", NULL};
 static const char *const truth_words[] = {"no", "yes", NULL};
-static const char *const isa_words[] = {"", "generic", "avx2", "avx512", "neon", NULL};
+static const char *const isa_words[] = {"", "generic", "avx2", "avx512", "avx512_bf16", "neon", NULL};
 
 static const struct {
     const char *name;
@@ -40,7 +40,7 @@ static const struct {
     [NORMA_FACT_COLUMNS] = {"columns", NULL},
 };
 
-_Static_assert(NORMA_MAGNITUDES == 2 && NORMA_FIBERS == 2 && NORMA_F16 == 4 && NORMA_ISA_NEON == 4,
+_Static_assert(NORMA_MAGNITUDES == 2 && NORMA_FIBERS == 2 && NORMA_F16 == 4 && NORMA_ISA_NEON == 5,
                "the words above go by these values");
 
 const char *norma_fact_name(norma_fact fact)

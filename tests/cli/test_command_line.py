@@ -19,15 +19,16 @@ class CommandLineTest(ToolTest):
         self.assertRegex(info["norma"], r"^\d+\.\d+\.\d+$")
         self.assertRegex(info["cpu"], r", \d+ cores?$")
         self.assertRegex(info["caches"], r"^L1d .+, L2 .+, L3 .+$")
-        self.assertRegex(info["isa"], r"^(generic|avx2|avx512|neon): .")
+        self.assertRegex(info["isa"], r"^(generic|avx2|avx512|avx512_bf16|neon): .")
         self.assertRegex(info["threads"], r"^\d+, (openmp|serial|caller)$")
 
     def test_every_isa_up_to_the_best(self):
         best = self.info()["best isa"]
-        order = {"generic": [], "avx2": ["avx2"], "avx512": ["avx2", "avx512"], "neon": ["neon"]}[best]
+        x86 = ["avx2", "avx512", "avx512_bf16"]
+        order = {"generic": [], "neon": ["neon"]}.get(best) or x86[: x86.index(best) + 1]
         x = self.normal(5, 777)
         self.save("x.npy", x)
-        for isa in ["generic", "avx2", "avx512", "neon"]:
+        for isa in ["generic", *x86, "neon"]:
             arguments = ["run", "layer_norm", "--input", "x.npy", "--output", "y.npy", "--isa", isa]
             if isa in ["generic", *order]:
                 self.assertIn(" %s " % isa, self.succeed(*arguments, "--time"))

@@ -17,6 +17,7 @@ const math_function *math_functions(norma_isa isa)
 #endif
 #ifdef NORMA_HAVE_AVX512
     case NORMA_ISA_AVX512:
+    case NORMA_ISA_AVX512_BF16: /* has these of f32 */
         return math_on_avx512;
 #endif
 #ifdef NORMA_HAVE_NEON

@@ -19,6 +19,8 @@ bool isa_on_cpu(norma_isa isa)
     case NORMA_ISA_AVX512:
         return isa_on_cpu(NORMA_ISA_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    case NORMA_ISA_AVX512_BF16:
+        return isa_on_cpu(NORMA_ISA_AVX512) && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bf16");
 #elif defined(__aarch64__)
     case NORMA_ISA_NEON:
         return true; /* part of the base architecture */
@@ -38,7 +40,7 @@ norma_isa isa_next(norma_isa isa)
 
 bool isa_shares_bits(norma_isa isa)
 {
-    return isa == NORMA_ISA_AVX2 || isa == NORMA_ISA_AVX512 || isa == NORMA_ISA_NEON;
+    return isa > NORMA_ISA_GENERIC && isa <= NORMA_ISA_NEON;
 }
 
 norma_context *isa_context(norma_isa isa, int threads, norma_parallel_for parallel_for, void *pool)
