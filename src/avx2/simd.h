@@ -76,6 +76,18 @@ static inline vf32 vf32_ldexp(vf32 a, vf32 n)
     return _mm256_mul_ps(_mm256_mul_ps(a, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
 }
 
+static inline vf32 vf32_lower(vf32 a, vf32 z)
+{
+    const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(z), 23);
+    return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(a), n));
+}
+
+static inline int vf32_within(vf32 a, vf32 b, float bound)
+{
+    const vf32 larger = _mm256_max_ps(vf32_abs(a), vf32_abs(b));
+    return _mm256_movemask_ps(_mm256_cmp_ps(larger, _mm256_set1_ps(bound), _CMP_NLE_UQ)) == 0;
+}
+
 static inline vf32 vf32_lane0(vf32 a) { return _mm256_broadcastss_ps(_mm256_castps256_ps128(a)); }
 static inline float vf32_get0(vf32 a) { return _mm256_cvtss_f32(a); }
 

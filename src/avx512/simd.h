@@ -67,6 +67,18 @@ static inline vf32 vf32_raise(vf32 a, vf32 z)
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), n));
 }
 
+static inline vf32 vf32_lower(vf32 a, vf32 z)
+{
+    const __m512i n = _mm512_slli_epi32(_mm512_castps_si512(z), 23);
+    return _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_castps_si512(a), n));
+}
+
+static inline int vf32_within(vf32 a, vf32 b, float bound)
+{
+    const vf32 larger = _mm512_range_ps(a, b, 0x0b); /* of their magnitudes */
+    return _mm512_cmp_ps_mask(larger, _mm512_set1_ps(bound), _CMP_NLE_UQ) == 0;
+}
+
 static inline vf32 vf32_lane0(vf32 a) { return _mm512_broadcastss_ps(_mm512_castps512_ps128(a)); }
 static inline float vf32_get0(vf32 a) { return _mm512_cvtss_f32(a); }
 static inline vf32 vf32_first_of(vf32 a, vf32 b, int count) { return _mm512_mask_blend_ps(vf32_first(count), b, a); }

@@ -45,6 +45,14 @@ static inline vf32 vf32_div(vf32 a, vf32 b) { return a / b; }
 static inline vf32 vf32_less(vf32 a, vf32 b, vf32 c, vf32 d) { return vf32_choose(a < b, c, d); }
 static inline vf32 vf32_copysign(vf32 a, vf32 b) { return (vf32)(((simd_i32)a & INT32_MAX) | ((simd_i32)b & INT32_MIN)); }
 static inline vf32 vf32_raise(vf32 a, vf32 z) { return (vf32)((simd_u32)a + ((simd_u32)z << 23)); }
+static inline vf32 vf32_lower(vf32 a, vf32 z) { return (vf32)((simd_u32)a - ((simd_u32)z << 23)); }
+
+static inline int vf32_within(vf32 a, vf32 b, float bound)
+{
+    const vf32 most = vf32_set1(bound);
+    const simd_i32 in = (vf32_abs(a) <= most) & (vf32_abs(b) <= most);
+    return (in[0] & in[1] & in[2] & in[3]) != 0;
+}
 
 /* Half of n first, which is exact. The low bits of n + 1.5 * 2^23 hold n: no conversion of NaN. */
 static inline vf32 vf32_ldexp(vf32 a, vf32 n)

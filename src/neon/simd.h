@@ -54,6 +54,16 @@ static inline vf32 vf32_ldexp(vf32 a, vf32 n)
     return vmulq_f32(vmulq_f32(a, vreinterpretq_f32_s32(first)), vreinterpretq_f32_s32(second));
 }
 
+static inline vf32 vf32_lower(vf32 a, vf32 z)
+{
+    return vreinterpretq_f32_u32(vsubq_u32(vreinterpretq_u32_f32(a), vshlq_n_u32(vreinterpretq_u32_f32(z), 23)));
+}
+
+static inline int vf32_within(vf32 a, vf32 b, float bound)
+{
+    return vmaxvq_f32(vmaxq_f32(vabsq_f32(a), vabsq_f32(b))) <= bound;
+}
+
 static inline vf32 vf32_lane0(vf32 a) { return vdupq_laneq_f32(a, 0); }
 static inline float vf32_get0(vf32 a) { return vgetq_lane_f32(a, 0); }
 

@@ -103,6 +103,25 @@ INLINE vec epilogue_curve(norma_activation activation, vec x)
 
 #endif
 
+#if NORMA_DTYPE_IS != NORMA_IS_f64
+/* SiLU, which looks at a turn's vectors together. */
+INLINE void silu_tile(real *tile, int count)
+{
+    NO_UNROLL
+    for (int k = 0; k < count; k += TURN) {
+        vec v[2] = {V(load)(tile + k), V(load)(tile + k + NORMA_WIDTH)};
+        math_silu_of(v, 2);
+        V(store)(tile + k, v[0]);
+        V(store)(tile + k + NORMA_WIDTH, v[1]);
+    }
+}
+#else
+INLINE void silu_tile(real *tile, int count)
+{
+    EACH_VECTOR(tile, count, epilogue_curve(NORMA_SILU, x));
+}
+#endif
+
 /* A tile through an activation; whole turns of it. */
 NOINLINE void activate_tile(norma_activation activation, double alpha_, double beta_, real *tile, int count)
 {
@@ -128,7 +147,7 @@ NOINLINE void activate_tile(norma_activation activation, double alpha_, double b
         EACH_VECTOR(tile, count, V(less)(x, V(zero)(), V(mul)(a, epilogue_curve(NORMA_ELU, x)), x));
         return;
     case NORMA_SILU:
-        EACH_VECTOR(tile, count, epilogue_curve(NORMA_SILU, x));
+        silu_tile(tile, count);
         return;
     case NORMA_GELU:
         EACH_VECTOR(tile, count, epilogue_curve(NORMA_GELU, x));

@@ -100,14 +100,47 @@ INLINE vec math_sigmoid(vec x)
     return V(div)(two_to_n, math_divisor(two_to_n, r, -1));
 }
 
-/* x / (1 + e^-x); -0 for -infinity. */
-INLINE vec math_silu(vec x)
+/* x / (1 + e^-x); -0 for -infinity. Out of line, where it takes no registers from math_silu_near(). */
+NOINLINE vec math_silu_anywhere(vec x)
 {
     const vec in_range = V(max)(V(set1)(-110), x);
     const math_power power = math_power_of(in_range, MATH_LIFT);
     const vec r = math_rest(in_range, power.n), two_to_n = V(raise)(V(set1)(1), power.z);
     const vec y = V(div)(V(mul)(in_range, two_to_n), math_divisor(two_to_n, r, -1));
     return V(less)(V(set1)(18), x, x, y); /* from there on y is x, or nonsense */
+}
+
+/* The same, bit for bit, for |x| <= MATH_SILU_NEAR: nothing is lifted, and 2^n goes to the divisor, which is never 0 or
+ * denormal, in an addition of integers. */
+enum { MATH_SILU_NEAR = 86 };
+
+INLINE vec math_silu_near(vec x)
+{
+    const vec one = V(set1)(1);
+    const math_power power = math_power_of(x, 0);
+    const vec r = math_rest(x, power.n);
+    const vec divisor = V(add)(one, V(fma)(r, math_slope(r, -1, 1), V(raise)(one, power.z)));
+    return V(div)(x, V(lower)(divisor, power.z));
+}
+
+/* SiLU of `count` (a constant, 1 or 2) vectors: rarely is one of them far from 0. */
+INLINE void math_silu_of(vec *v, int count)
+{
+    if (RARELY(!V(within)(v[0], v[count - 1], MATH_SILU_NEAR))) {
+        for (int k = 0; k < count; k++) {
+            v[k] = math_silu_anywhere(v[k]);
+        }
+        return;
+    }
+    for (int k = 0; k < count; k++) {
+        v[k] = math_silu_near(v[k]);
+    }
+}
+
+INLINE vec math_silu(vec x)
+{
+    math_silu_of(&x, 1);
+    return x;
 }
 
 /* x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3): as above, with 2u = (n + f) ln(2); -0 for -infinity. That u is rounded

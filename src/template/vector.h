@@ -17,6 +17,8 @@
  *     copysign(a, b)            a's magnitude with b's sign
  *     ldexp(a, n)               f32 only: a * 2^n, rounded once; n integral, |n| <= 250, |a| in [1/4, 4], 0 or NaN
  *     raise(a, z)               f32 only: a * 2^n where z = 1.5 * 2^23 + n; a and the result normal, of NaN comes anything
+ *     lower(a, z)               f32 only: a * 2^-n, likewise
+ *     within(a, b, bound)       f32 only: whether no lane of either has a larger magnitude; with NaN, either answer
  *     lane0 get0                lane 0 in every lane; lane 0 as a scalar
  *     halves(a, b, lanes, …)    a and b hold runs of `lanes` lanes each, as the last call left them; low and high get the lower
  *                               and the upper half of each run of both
