@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "cases.h"
+#include "sets.h"
 #include "norma/norma.h"
 
 #ifdef __cplusplus
@@ -192,6 +192,7 @@ typedef struct bench_options {
     bool quick, list, help;
     bool tuned; /* tuned over default, and nothing else */
     bench_words op, dtype, path;
+    const char *shapes, *model; /* NULL: the cases that come with norma */
     int threads[BENCH_WORDS_MAX];
     size_t threads_count;
 } bench_options;
@@ -200,6 +201,9 @@ typedef struct bench_options {
 bool bench_options_parse(bench_options *options, int *argc, char **argv, char *sentence);
 bool bench_words_allow(const bench_words *words, const char *word);
 void bench_help_print(FILE *out);
+
+/* The cases that the options name, without regard to op and type; the caller frees the set. */
+bool bench_cases(case_set *set, const bench_options *options, char *sentence);
 
 #ifdef __cplusplus
 }

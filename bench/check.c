@@ -5,8 +5,8 @@
 #include "bench.h"
 #include "dtype.h"
 
-/* Sets looked at: the first, the last and some between. All would take longer than the timing. */
-enum { SAMPLE = 48 };
+/* Sets looked at: the first, the last and some between, and of large ones fewer. All would take longer than the timing. */
+enum { SAMPLE = 48, SAMPLE_ELEMENTS = 1 << 22 };
 
 /* The library promises 4e-6 * max(1, |y|) for f32; the unfused passes are held to the same. */
 static const double tolerance_f32 = 4e-6;
@@ -152,7 +152,9 @@ static bool check_set(const bench_tensors *tensors, const bench_problem *problem
 bool bench_check(const bench_tensors *tensors, const bench_problem *problem, char *sentence)
 {
     const int64_t count = problem->sets.count;
-    const int64_t sample = count < SAMPLE ? count : SAMPLE;
+    const int64_t affordable = SAMPLE_ELEMENTS / (problem->sets.pieces * problem->sets.length);
+    const int64_t most = affordable < 2 ? 2 : affordable < SAMPLE ? affordable : SAMPLE;
+    const int64_t sample = count < most ? count : most;
     for (int64_t k = 0; k < sample; k++) {
         if (!check_set(tensors, problem, sample == 1 ? 0 : k * (count - 1) / (sample - 1), sentence)) {
             return false;

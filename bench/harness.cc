@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iostream>
 #include <regex>
+#include <set>
 
 #include "google.h"
 #include "report.h"
@@ -59,6 +60,7 @@ bool prepare(Case *made, const bench_problem &problem, const bench_tensors &tens
 
 struct Selection {
     bench_options options;
+    std::vector<case_spec> specs; // that the options name, in their order
     std::regex filter;
     bool filter_inverted = false;
 
@@ -104,8 +106,7 @@ struct Group {
 Group select_group(const Selection &selection, size_t index, int threads)
 {
     Group group = {{}, threads, {}};
-    const case_spec spec = case_at(index);
-    bench_problem_make(&group.problem, &spec);
+    bench_problem_make(&group.problem, &selection.specs[index]);
     size_t column = 0, wanted = 0;
     for (size_t i = 0; i < bench_path_count; i++) {
         const bench_path &path = bench_paths[i];
@@ -203,7 +204,7 @@ struct Agenda {
 Agenda agenda_of(const Selection &selection)
 {
     Agenda agenda;
-    for (size_t i = 0; i < case_count(); i++) {
+    for (size_t i = 0; i < selection.specs.size(); i++) {
         for (size_t k = 0; k < selection.options.threads_count; k++) {
             const int threads = selection.options.threads[k];
             const Group group = select_group(selection, i, threads);
@@ -271,6 +272,25 @@ int run(const Agenda &agenda, const Selection &selection, const Flags &flags)
     return failed || !timed || !file ? 1 : 0;
 }
 
+// What to measure, each case once, however often a model has it.
+bool take_cases(Selection *selection)
+{
+    char sentence[BENCH_SENTENCE_MAX];
+    case_set set;
+    std::set<std::string> seen;
+    const bool good = bench_cases(&set, &selection->options, sentence);
+    for (size_t i = 0; good && i < set.count; i++) {
+        if (seen.insert(set.specs[i].name).second) {
+            selection->specs.push_back(set.specs[i]);
+        }
+    }
+    case_set_free(&set);
+    if (!good) {
+        refuse(sentence);
+    }
+    return good;
+}
+
 // Ours, then Google Benchmark's; 2 and a sentence for a mistake.
 int parse(int argc, char **argv, const Flags &flags, Selection *selection)
 {
@@ -280,7 +300,7 @@ int parse(int argc, char **argv, const Flags &flags, Selection *selection)
             return refuse(std::string("--") + name + " is one of console, json, csv");
         }
     }
-    if (!initialize(flags, selection->options, argc, argv)) {
+    if (!take_cases(selection) || !initialize(flags, selection->options, argc, argv)) {
         return 2;
     }
     // Its variables in the environment may be wrong, and every case would fail of it.

@@ -16,6 +16,9 @@ static const char help[] =
     "  --op WORDS       Only these ops: layer_norm, rms_norm, lp_norm, channel_norm, mvn, batch_norm, instance_norm,\n"
     "                   group_norm.\n"
     "  --dtype WORDS    Only these types: f32, f64, bf16, f16.\n"
+    "  --model NAMES    The cases of these models instead: bert, gpt2, llama3-8b, whisper, dit, resnet50, densenet121, mobilenetv3,\n"
+    "                   convnext, stable-diffusion, style-transfer, unet3d.\n"
+    "  --shapes FILE    The cases of this file instead, op/dtype/layout/shape, one per line; # begins a comment.\n"
     "  --path WORDS     Only these paths (below). The copy runs with any of them, as their yardstick.\n"
     "  --tuned-vs-default   What the tuning file of this machine gains (norma-tune): fused and untuned, and nothing else.\n"
     "  --threads NS     These thread counts instead of 1 and one per core.\n"
@@ -24,8 +27,8 @@ static const char help[] =
     "WORDS and NS are lists with commas: --op layer_norm,rms_norm --threads 1,2.\n"
     "\n"
     "A case is named op/dtype/layout/shape/path/threads:N, as in layer_norm/f32/rows/512x1024/fused/threads:1. Shapes are\n"
-    "rows x columns, or N x C x H x W in both channel layouts; mvn in nchw is over axes 0, 2, 3; batch_norm_given is batch\n"
-    "norm with given statistics, as for inference. Paths:\n"
+    "rows x columns, or N x C x H x W (N x C x D x H x W) in both channel layouts; mvn in nchw is over all axes but C;\n"
+    "batch_norm_given is batch norm with given statistics, as for inference. Paths:\n"
     "\n"
     "  fused            norma as anyone calls it: a plan with every default.\n"
     "  untuned          The same by the built-in rules, whatever a tuning file says. Only when asked for, and only where\n"
@@ -184,7 +187,32 @@ static bool set_value(bench_options *options, const char *name, const char *valu
     if (strcmp(name, "--path") == 0) {
         return parse_words(&options->path, name, value, known_path, sentence);
     }
+    if (strcmp(name, "--shapes") == 0 || strcmp(name, "--model") == 0) {
+        *(name[2] == 's' ? &options->shapes : &options->model) = value;
+        return *value != '\0' || refuse(sentence, "%s: a name is missing", name);
+    }
     return parse_threads(options, value, sentence);
+}
+
+bool bench_cases(case_set *set, const bench_options *options, char *sentence)
+{
+    char wrong[CASE_SENTENCE_MAX];
+    memset(set, 0, sizeof *set);
+    if (options->shapes && !case_set_read(set, options->shapes, wrong)) {
+        return refuse(sentence, "--shapes: %.490s", wrong);
+    }
+    for (const char *at = options->model; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        if (!case_set_model(set, at, strcspn(at, ","), wrong)) {
+            return refuse(sentence, "--model: %.490s", wrong);
+        }
+    }
+    for (size_t i = 0; !options->shapes && !options->model && i < case_count(); i++) {
+        const case_spec spec = case_at(i);
+        if (!case_set_add(set, &spec, sentence)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool is_foreign(const char *argument)
@@ -195,7 +223,7 @@ static bool is_foreign(const char *argument)
 bool bench_options_parse(bench_options *options, int *argc, char **argv, char *sentence)
 {
     static const char *const flags[] = {"--quick", "--list", "--help", "--tuned-vs-default"};
-    static const char *const valued[] = {"--op", "--dtype", "--path", "--threads"};
+    static const char *const valued[] = {"--op", "--dtype", "--path", "--threads", "--shapes", "--model"};
     memset(options, 0, sizeof *options);
     bool *const set[] = {&options->quick, &options->list, &options->help, &options->tuned};
     int kept = 1;

@@ -59,7 +59,7 @@ static bench_sets sets_of_groups(int64_t n, int64_t c, int64_t rows)
 
 static bench_sets sets_of(const case_spec *spec)
 {
-    const int64_t n = spec->extent[0], c = spec->extent[1], spatial = spec->extent[2] * spec->extent[3];
+    const int64_t n = spec->extent[0], c = spec->extent[1], spatial = case_spatial(spec);
     const bool last = spec->layout == CASE_NHWC;
     if (spec->layout == CASE_ROWS) {
         return sets_of_rows(n, c);

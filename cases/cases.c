@@ -220,10 +220,12 @@ bool case_parse(case_spec *spec, const char *name, char *sentence)
         return refuse(sentence, "after the type '%.60s' is no layout of %s (rows, nchw, nhwc)", at, norma_op_name(spec->op));
     }
     at += layout + (at[layout] == '/');
-    const int wanted = spec->layout == CASE_ROWS ? 2 : 4;
-    if (parse_extents(spec, at) != wanted || !is_countable(spec, wanted)) {
+    const int extents = parse_extents(spec, at);
+    const bool good = spec->layout == CASE_ROWS ? extents == 2 : extents == 4 || extents == 5;
+    if (!good || !is_countable(spec, extents)) {
         return refuse(sentence, "'%.60s' is no shape: expected %s", at,
-                      spec->layout == CASE_ROWS ? "rows x columns, as in 512x1024" : "N x C x H x W, as in 8x64x56x56");
+                      spec->layout == CASE_ROWS ? "rows x columns, as in 512x1024"
+                                                : "N x C x H x W or N x C x D x H x W, as in 8x64x56x56");
     }
     set_name(spec);
     return true;
@@ -232,6 +234,15 @@ bool case_parse(case_spec *spec, const char *name, char *sentence)
 /* ------------------------------------------------------------------------------------------------------------
  * Descriptors
  * ------------------------------------------------------------------------------------------------------------ */
+
+int64_t case_spatial(const case_spec *spec)
+{
+    int64_t count = 1;
+    for (int k = 2; k < CASE_RANK_MAX && spec->extent[k]; k++) {
+        count *= spec->extent[k];
+    }
+    return count;
+}
 
 static norma_desc desc_of_rows(const case_spec *spec)
 {
@@ -253,9 +264,9 @@ static norma_desc desc_of_op(const case_spec *spec)
     if (spec->layout == CASE_ROWS) {
         return desc_of_rows(spec);
     }
-    const int64_t n = spec->extent[0], c = spec->extent[1], spatial = spec->extent[2] * spec->extent[3];
+    const int64_t n = spec->extent[0], c = spec->extent[1], spatial = case_spatial(spec);
     const norma_layout layout = spec->layout == CASE_NHWC ? NORMA_NHWC : NORMA_NCHW;
-    const int axes[] = {0, 2, 3};
+    const int axes[] = {0, 2, 3, 4}, rank = spec->extent[4] ? 5 : 4;
     norma_desc desc;
     switch (spec->op) {
     case NORMA_BATCH_NORM:
@@ -271,7 +282,7 @@ static norma_desc desc_of_op(const case_spec *spec)
         desc = norma_channel_norm_desc(n, c, spatial, layout, spec->dtype);
         break;
     default:
-        desc = norma_mvn_desc(4, spec->extent, 3, axes, spec->dtype);
+        desc = norma_mvn_desc(rank, spec->extent, rank - 1, axes, spec->dtype);
         break;
     }
     desc.statistics = spec->given ? NORMA_STATISTICS_GIVEN : NORMA_STATISTICS_OF_BATCH;

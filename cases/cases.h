@@ -2,10 +2,10 @@
  * The cases that norma is measured at: ops at the shapes of real models. What norma-bench times and norma-tune tunes.
  *
  * A case is told by its name, op/dtype/layout/shape: layer_norm/f32/rows/512x1024, group_norm/f32/nchw/1x320x64x64. Shapes are
- * rows x columns, or N x C x H x W in both channel layouts. mvn in nchw is over axes 0, 2, 3; group_norm has 32 groups;
- * batch_norm_given is batch norm with given statistics, as for inference. add+layer_norm adds a residual first and stores the
- * sum; layer_norm+add adds it afterwards; layer_norm+silu has an activation, by norma_activation_name(). Beside bf16 and f16
- * scale and shift are f32.
+ * rows x columns, or N x C x H x W in both channel layouts, or N x C x D x H x W. mvn in nchw is over all axes but C;
+ * group_norm has 32 groups; batch_norm_given is batch norm with given statistics, as for inference. add+layer_norm adds a
+ * residual first and stores the sum; layer_norm+add adds it afterwards; layer_norm+silu has an activation, by
+ * norma_activation_name(). Beside bf16 and f16 scale and shift are f32.
  */
 #ifndef NORMA_CASES_H
 #define NORMA_CASES_H
@@ -22,7 +22,7 @@ extern "C" {
 
 typedef enum case_layout { CASE_ROWS, CASE_NCHW, CASE_NHWC } case_layout;
 
-enum { CASE_RANK_MAX = 4, CASE_NAME_MAX = 96, CASE_SENTENCE_MAX = 512, CASE_GROUPS = 32 };
+enum { CASE_RANK_MAX = 5, CASE_NAME_MAX = 96, CASE_SENTENCE_MAX = 512, CASE_GROUPS = 32 };
 
 typedef struct case_spec {
     char name[CASE_NAME_MAX];
@@ -42,6 +42,9 @@ case_spec case_at(size_t index);
 
 /* A case from its name. False with a sentence of at most CASE_SENTENCE_MAX bytes. */
 bool case_parse(case_spec *spec, const char *name, char *sentence);
+
+/* Positions of an image: H W, or D H W. */
+int64_t case_spatial(const case_spec *spec);
 
 /* Its descriptor, with every default. */
 norma_desc case_desc(const case_spec *spec);

@@ -24,6 +24,15 @@ typedef struct case_list {
     norma_residual residual;
 } case_list;
 
+/* A file of models/: its name, and its text. */
+typedef struct case_model {
+    const char *name;
+    const char *text;
+} case_model;
+
+extern const case_model case_models[];
+extern const size_t case_models_count;
+
 extern const case_list case_rows_lists[];
 extern const size_t case_rows_lists_count;
 extern const case_list case_fibers_lists[];

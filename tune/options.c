@@ -22,6 +22,7 @@ static const char help[] =
     "                          group_norm (with commas)\n"
     "    --shapes FILE         these cases instead, one per line: layer_norm/f32/rows/512x1024,\n"
     "                          group_norm/f32/nhwc/1x320x64x64 (N x C x H x W in both layouts); # begins a comment\n"
+    "    --model NAMES         the cases of these models instead: bert, llama3-8b, resnet50, … (a wrong name lists all)\n"
     "    --threads NS          for programs that run this many threads (with commas); default 1 and one per core\n"
     "    --time-limit SECONDS  in all; default 60 for --quick, 300 otherwise, none for --full\n"
     "    --again               measure what the file knows already, too; otherwise a run goes on where the last one ended\n"
@@ -44,16 +45,24 @@ void tune_print_help(void)
     fputs(help, stdout);
 }
 
-enum { QUICK = 256, FULL, OPS, SHAPES, THREADS, TIME_LIMIT, AGAIN, OUTPUT, DRY_RUN, SHOW, CHECK, VERSION };
+enum { QUICK = 256, FULL, OPS, SHAPES, MODEL, THREADS, TIME_LIMIT, AGAIN, OUTPUT, DRY_RUN, SHOW, CHECK, VERSION };
 
 static const struct option known[] = {
-    {"quick", no_argument, NULL, QUICK},           {"full", no_argument, NULL, FULL},
-    {"ops", required_argument, NULL, OPS},         {"shapes", required_argument, NULL, SHAPES},
-    {"threads", required_argument, NULL, THREADS}, {"time-limit", required_argument, NULL, TIME_LIMIT},
-    {"again", no_argument, NULL, AGAIN},           {"output", required_argument, NULL, OUTPUT},
-    {"dry-run", no_argument, NULL, DRY_RUN},       {"show", no_argument, NULL, SHOW},
-    {"check", no_argument, NULL, CHECK},           {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, VERSION},       {NULL, 0, NULL, 0},
+    {"quick", no_argument, NULL, QUICK},
+    {"full", no_argument, NULL, FULL},
+    {"ops", required_argument, NULL, OPS},
+    {"shapes", required_argument, NULL, SHAPES},
+    {"model", required_argument, NULL, MODEL},
+    {"threads", required_argument, NULL, THREADS},
+    {"again", no_argument, NULL, AGAIN},
+    {"time-limit", required_argument, NULL, TIME_LIMIT},
+    {"dry-run", no_argument, NULL, DRY_RUN},
+    {"output", required_argument, NULL, OUTPUT},
+    {"show", no_argument, NULL, SHOW},
+    {"check", no_argument, NULL, CHECK},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, VERSION},
+    {NULL, 0, NULL, 0},
 };
 
 /* Whether a word is in a list with commas. */
@@ -158,6 +167,9 @@ static int apply(tune_options *options, int option, const char *value)
     case SHAPES:
         options->shapes = value;
         return TUNE_DONE;
+    case MODEL:
+        options->models = value;
+        return TUNE_DONE;
     case THREADS:
         options->threads_count = 0;
         return parse_threads(options, value);
@@ -228,7 +240,7 @@ static int fill_in(tune_options *options)
     if (options->seconds == 0 && options->effort != NORMA_EFFORT_FULL) {
         options->seconds = options->effort == NORMA_EFFORT_QUICK ? 60 : 300;
     }
-    options->quick_cases = options->effort == NORMA_EFFORT_QUICK && !options->shapes;
+    options->quick_cases = options->effort == NORMA_EFFORT_QUICK && !options->shapes && !options->models;
     return choose_path(options);
 }
 
@@ -263,103 +275,66 @@ int tune_options_parse(tune_options *options, int argc, char **argv)
  * Cases
  * ------------------------------------------------------------------------------------------------------------ */
 
-typedef struct case_array {
-    case_spec *specs;
-    size_t count;
-    size_t room;
-} case_array;
-
-enum { CASES_MAX = 100000, LINE_ROOM = 1024 };
-
-static int add_case(case_array *array, const case_spec *spec)
+/* FIFOs and terminals may wait for long, and be interrupted. */
+static int add_file(case_set *set, const tune_options *options)
 {
-    if (array->count == CASES_MAX) {
-        return tune_fail(TUNE_MISTAKE, "--shapes: more than %d cases", CASES_MAX);
+    char sentence[CASE_SENTENCE_MAX];
+    if (case_set_read(set, options->shapes, sentence)) {
+        return TUNE_DONE;
     }
-    if (array->count == array->room) {
-        const size_t room = array->room ? 2 * array->room : 128;
-        case_spec *more = realloc(array->specs, room * sizeof *more);
-        if (!more) {
-            return tune_fail(TUNE_FAILED, "no memory for the list of cases");
+    return tune_stopped() ? TUNE_INTERRUPTED : tune_fail(TUNE_MISTAKE, "--shapes: %s", sentence);
+}
+
+static int add_models(case_set *set, const tune_options *options)
+{
+    char sentence[CASE_SENTENCE_MAX];
+    for (const char *at = options->models; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        if (!case_set_model(set, at, strcspn(at, ","), sentence)) {
+            return tune_fail(TUNE_MISTAKE, "--model: %s", sentence);
         }
-        array->specs = more;
-        array->room = room;
     }
-    array->specs[array->count++] = *spec;
     return TUNE_DONE;
 }
 
-static int add_line(case_array *array, const tune_options *options, char *line, int number)
+/* Quick ones first: when time runs out, those are there. */
+static int add_lists(case_set *set, const tune_options *options)
 {
     char sentence[CASE_SENTENCE_MAX];
-    case_spec spec;
-    line[strcspn(line, "#\r\n")] = '\0';
-    line += strspn(line, " \t");
-    for (size_t length = strlen(line); length > 0 && isspace((unsigned char)line[length - 1]); length--) {
-        line[length - 1] = '\0';
-    }
-    if (*line == '\0') {
-        return TUNE_DONE;
-    }
-    if (!case_parse(&spec, line, sentence)) {
-        return tune_fail(TUNE_MISTAKE, "%s:%d: %s", options->shapes, number, sentence);
-    }
-    return options->ops && !lists(options->ops, norma_op_name(spec.op)) ? TUNE_DONE : add_case(array, &spec);
-}
-
-static int add_lines(case_array *array, const tune_options *options, FILE *file)
-{
-    char line[LINE_ROOM];
-    int status = TUNE_DONE;
-    for (int number = 1; status == TUNE_DONE && fgets(line, sizeof line, file); number++) {
-        const size_t length = strlen(line);
-        const bool whole = length > 0 && (line[length - 1] == '\n' || feof(file));
-        status = whole ? add_line(array, options, line, number)
-                       : tune_fail(TUNE_MISTAKE, "%s:%d: a line of text was expected, of less than %d bytes", options->shapes,
-                                   number, LINE_ROOM);
-    }
-    return status;
-}
-
-static int add_file(case_array *array, const tune_options *options)
-{
-    FILE *file = fopen(options->shapes, "r");
-    int status = file ? add_lines(array, options, file) : TUNE_DONE;
-    if (status == TUNE_DONE && (!file || ferror(file))) {
-        status = tune_stopped()
-                     ? TUNE_INTERRUPTED
-                     : tune_fail(TUNE_MISTAKE, "--shapes: '%s' cannot be read: %s", options->shapes, strerror(errno));
-    }
-    if (file) {
-        fclose(file);
-    }
-    return status;
-}
-
-/* Quick ones first: when time runs out, those are there. */
-static int add_lists(case_array *array, const tune_options *options)
-{
-    int status = TUNE_DONE;
     for (int round = 0; round < (options->quick_cases ? 1 : 2); round++) {
-        for (size_t i = 0; status == TUNE_DONE && i < case_count(); i++) {
+        for (size_t i = 0; i < case_count(); i++) {
             const case_spec spec = case_at(i);
-            const bool wanted = !options->ops || lists(options->ops, norma_op_name(spec.op));
-            if (wanted && spec.quick == (round == 0)) {
-                status = add_case(array, &spec);
+            if (spec.quick == (round == 0) && !case_set_add(set, &spec, sentence)) {
+                return tune_fail(TUNE_FAILED, "%s", sentence);
             }
         }
     }
-    return status;
+    return TUNE_DONE;
+}
+
+static void keep_ops(case_set *set, const char *ops)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        if (!ops || lists(ops, norma_op_name(set->specs[i].op))) {
+            set->specs[kept++] = set->specs[i];
+        }
+    }
+    set->count = kept;
 }
 
 int tune_cases(const tune_options *options, case_spec **specs, size_t *count)
 {
-    case_array array = {NULL, 0, 0};
-    int status = options->shapes ? add_file(&array, options) : add_lists(&array, options);
-    if (status == TUNE_DONE && array.count == 0) {
+    case_set set = {NULL, 0, 0};
+    int status = options->shapes ? add_file(&set, options) : TUNE_DONE;
+    status = status == TUNE_DONE && options->models ? add_models(&set, options) : status;
+    if (!options->shapes && !options->models) {
+        status = add_lists(&set, options);
+    }
+    keep_ops(&set, options->ops);
+    if (status == TUNE_DONE && set.count == 0) {
         status = tune_fail(TUNE_MISTAKE, "no case is left by these options");
     }
-    *specs = array.specs;
-    *count = array.count;
+    *specs = set.specs;
+    *count = set.count;
     return status;
 }

@@ -13,7 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "cases.h"
+#include "sets.h"
 #include "tuning/search.h"
 #include "tuning/store.h"
 
@@ -31,10 +31,11 @@ typedef enum tune_task { TUNE_MEASURE, TUNE_DRY_RUN, TUNE_SHOW, TUNE_CHECK, TUNE
 typedef struct tune_options {
     tune_task task;
     norma_effort effort;
-    bool again;       /* measure what the file knows, too */
-    bool quick_cases; /* only those */
-    const char *ops;  /* with commas; NULL: all */
-    const char *shapes;
+    bool again;         /* measure what the file knows, too */
+    bool quick_cases;   /* only those */
+    const char *ops;    /* with commas; NULL: all */
+    const char *shapes; /* a file */
+    const char *models; /* with commas */
     int threads[TUNE_THREADS_MAX];
     int threads_count;
     double seconds; /* at most, for all; 0: no limit */

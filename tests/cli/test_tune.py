@@ -207,6 +207,11 @@ class TuneTest(unittest.TestCase):
         self.assertGreater(len(everything), 2 * len(quick))
         self.assertEqual(everything[:len(quick) - 2], quick[:-2])  # quick ones first
 
+    def test_cases_of_a_model(self):
+        out = self.call("--dry-run", "--model", "bert,convnext", "--ops", "channel_norm", "--threads", "1").stdout
+        self.assertEqual(len(re.findall(r"channel_norm/f32/n\w+/\d+x\d+x\d+x\d+", out)), 12, out)
+        self.refuse("--dry-run", "--model", "alexnet", says="--model: 'alexnet' is none of bert, ")
+
     def test_the_library_uses_it(self):
         environment = self.environment()
         result = subprocess.run([TUNE, "--quick", "--threads", "1", "--shapes", self.path("shapes")], env=environment,
