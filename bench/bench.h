@@ -95,6 +95,7 @@ typedef struct bench_path {
     int argument;        /* for prepare */
     const char *tuning;  /* for norma's own paths: as norma_context_options has it */
     bool exact_copy;     /* y must equal x */
+    bool fuller;         /* only when asked for, by name or by --full */
     /* Whether there is such a case at all, told from the machine without any tensor. */
     bool (*exists)(const struct bench_path *path, const bench_problem *problem);
     /* Sets up what may allocate. label, BENCH_SENTENCE_MAX bytes and "" before, may get what was chosen ("avx512"). */
@@ -158,12 +159,35 @@ void bench_share(int64_t total, int64_t grain, int index, int count, int64_t *fi
 /* The best instruction set in force: NORMA_ISA may have lowered it. */
 norma_isa bench_isa(void);
 
+/* The roofline: what reading and copying reach at each level of the memory hierarchy. */
+
+typedef enum bench_level { BENCH_L1, BENCH_L2, BENCH_L3, BENCH_MEMORY, BENCH_LEVELS } bench_level;
+typedef enum bench_pass { BENCH_READ, BENCH_COPY, BENCH_STREAM, BENCH_PASSES } bench_pass;
+
+typedef struct bench_roofline {
+    int threads;
+    double speed[BENCH_LEVELS][BENCH_PASSES]; /* bytes read and written, per second; 0: no such level or pass here */
+} bench_roofline;
+
+/* Takes about half a second. False with a sentence where memory is short. */
+bool bench_roofline_measure(bench_roofline *roofline, int threads, char *sentence);
+
+/* The faster copy at a level: a norm that has arithmetic to spare runs at that. */
+double bench_roofline_at(const bench_roofline *roofline, bench_level level);
+
+/* The innermost level that so many bytes fit in when that many threads share them. */
+bench_level bench_level_of(double bytes, int threads);
+int64_t bench_level_size(bench_level level); /* of one core, or shared for L3; 0: unknown, or memory */
+const char *bench_level_name(bench_level level);
+const char *bench_pass_name(bench_pass pass);
+
 /* The table after a run */
 
 typedef struct bench_cell {
     bool timed, failed;
     bool noisy;    /* the machine did something else meanwhile */
     double median; /* seconds for one run, over the repetitions */
+    double spread; /* of the middle half of them, as a part of the median */
 } bench_cell;
 
 enum { BENCH_PATHS_MAX = 24 };
@@ -172,6 +196,9 @@ typedef struct bench_line {
     char name[CASE_NAME_MAX];
     double useful_bytes;
     int threads;
+    bench_level level;
+    double roof;                       /* bytes per second that can be had there; 0: not measured */
+    double one_thread;                 /* seconds of the fused path with one thread; 0: not measured */
     bench_cell cells[BENCH_PATHS_MAX]; /* by index of the path that leads its name */
 } bench_line;
 
@@ -189,10 +216,11 @@ typedef struct bench_words {
 } bench_words;
 
 typedef struct bench_options {
-    bool quick, list, help;
+    bool quick, full, list, help;
     bool tuned; /* tuned over default, and nothing else */
     bench_words op, dtype, path;
     const char *shapes, *model; /* NULL: the cases that come with norma */
+    const char *compare, *with; /* JSON of runs */
     int threads[BENCH_WORDS_MAX];
     size_t threads_count;
 } bench_options;

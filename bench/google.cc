@@ -3,7 +3,15 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <iomanip>
 #include <iostream>
+#include <sstream>
+
+#ifdef __clang__
+static const char compiler[] = "clang " __clang_version__;
+#else
+static const char compiler[] = "gcc " __VERSION__;
+#endif
 
 std::string Flags::value(const std::string &name, const std::string &otherwise) const
 {
@@ -43,6 +51,11 @@ std::unique_ptr<benchmark::BenchmarkReporter> file_reporter(const std::string &f
     return std::make_unique<benchmark::JSONReporter>();
 }
 
+const char *default_repetitions(const bench_options &options)
+{
+    return options.quick ? "10" : "15";
+}
+
 bool initialize(const Flags &flags, const bench_options &options, int argc, char **argv)
 {
     static std::vector<std::string> words = {argv[0]};
@@ -52,7 +65,7 @@ bool initialize(const Flags &flags, const bench_options &options, int argc, char
         }
     };
     otherwise("benchmark_enable_random_interleaving", "true");
-    otherwise("benchmark_repetitions", options.quick ? "7" : "15");
+    otherwise("benchmark_repetitions", default_repetitions(options));
     otherwise("benchmark_min_time", options.quick ? "0.01" : "0.03");
     words.insert(words.end(), argv + 1, argv + argc);
     words.insert(words.end(), {"--benchmark_out=", "--benchmark_list_tests=false", "--benchmark_report_aggregates_only=false",
@@ -70,6 +83,28 @@ bool initialize(const Flags &flags, const bench_options &options, int argc, char
     return count == 1;
 }
 
+static std::string with_digits(double value, int digits)
+{
+    std::ostringstream text;
+    text << std::fixed << std::setprecision(digits) << value;
+    return text.str();
+}
+
+void add_roofline(const bench_roofline &roofline)
+{
+    for (int level = BENCH_L1; level < BENCH_LEVELS; level++) {
+        for (int pass = BENCH_READ; pass < BENCH_PASSES; pass++) {
+            const double speed = roofline.speed[level][pass];
+            if (speed > 0) {
+                benchmark::AddCustomContext(std::string("roofline/") + bench_level_name(static_cast<bench_level>(level)) + "/" +
+                                                bench_pass_name(static_cast<bench_pass>(pass)) +
+                                                "/threads:" + std::to_string(roofline.threads),
+                                            with_digits(speed * 1e-9, 1));
+            }
+        }
+    }
+}
+
 void add_context()
 {
     norma_context_info info = {};
@@ -79,7 +114,13 @@ void add_context()
     benchmark::AddCustomContext("norma", norma_version_string());
     if (norma_get_cpu_info(&cpu) == NORMA_SUCCESS) {
         benchmark::AddCustomContext("cpu", cpu.model);
+        benchmark::AddCustomContext("cores", std::to_string(cpu.cores));
+        for (const bench_level level : {BENCH_L1, BENCH_L2, BENCH_L3}) {
+            benchmark::AddCustomContext(std::string("bytes/") + bench_level_name(level),
+                                        std::to_string(bench_level_size(level)));
+        }
     }
+    benchmark::AddCustomContext("compiler", compiler);
     if (norma_context_get_info(nullptr, &info) == NORMA_SUCCESS) {
         benchmark::AddCustomContext("isa", std::string(norma_isa_name(info.isa)) + " (" + info.isa_reason + ")");
         benchmark::AddCustomContext("tuning", info.tuning);

@@ -36,7 +36,10 @@ std::unique_ptr<benchmark::BenchmarkReporter> file_reporter(const std::string &f
 // after a sentence to stderr.
 bool initialize(const Flags &flags, const bench_options &options, int argc, char **argv);
 
-// What a report says about the machine.
+const char *default_repetitions(const bench_options &options);
+
+// What a report says about the machine, and about its memory: "roofline/L2/copy/threads:1" in GB/s.
 void add_context();
+void add_roofline(const bench_roofline &roofline);
 
 #endif

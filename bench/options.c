@@ -12,6 +12,7 @@ static const char help[] =
     "Usage: norma-bench [options] [--benchmark_... options]\n"
     "\n"
     "  --quick          A subset of the cases, measured briefly: about a minute at most.\n"
+    "  --full           Every path: each instruction set, and without tuning. Else copy, unfused and fused, which tell most.\n"
     "  --list           Print the names of the cases that would run, and stop.\n"
     "  --op WORDS       Only these ops: layer_norm, rms_norm, lp_norm, channel_norm, mvn, batch_norm, instance_norm,\n"
     "                   group_norm.\n"
@@ -21,6 +22,9 @@ static const char help[] =
     "  --shapes FILE    The cases of this file instead, op/dtype/layout/shape, one per line; # begins a comment.\n"
     "  --path WORDS     Only these paths (below). The copy runs with any of them, as their yardstick.\n"
     "  --tuned-vs-default   What the tuning file of this machine gains (norma-tune): fused and untuned, and nothing else.\n"
+    "  --compare OLD.json   Measure the cases of an earlier run's JSON again, print what has become slower beyond noise, and exit\n"
+    "                   with 1 if anything has. Best with the options of the earlier run, on the same machine.\n"
+    "  --with NEW.json  For --compare: another run's JSON, instead of measuring.\n"
     "  --threads NS     These thread counts instead of 1 and one per core.\n"
     "  --help           Print this text.\n"
     "\n"
@@ -31,10 +35,10 @@ static const char help[] =
     "batch_norm_given is batch norm with given statistics, as for inference. Paths:\n"
     "\n"
     "  fused            norma as anyone calls it: a plan with every default.\n"
-    "  untuned          The same by the built-in rules, whatever a tuning file says. Only when asked for, and only where\n"
-    "                   the file changes anything.\n"
+    "  untuned          The same by the built-in rules, whatever a tuning file says; only where the file changes anything.\n"
     "  generic, avx2, avx512, avx512_bf16, neon\n"
     "                   The same, held to one instruction set. Those that this processor has.\n"
+    "                   (These by name or with --full only.)\n"
     "  unfused          Each step a pass over memory of its own: statistics, normalize, scale, shift. Each is vectorized for\n"
     "                   the best instruction set, so the ratio tells what fusion gains.\n"
     "  copy             y = x: the fastest of memcpy, a plain loop and one with streaming stores (its label says which).\n"
@@ -44,10 +48,14 @@ static const char help[] =
     "  GB/s             Useful bytes per second, in 10^9: x read once and y written once, whatever a path really moves.\n"
     "  vs_copy          GB/s over the copy's at that shape and thread count, in the same run. 1 is as fast as memory allows.\n"
     "  vs_unfused       GB/s over the unfused path's, likewise.\n"
-    "  vs_untuned       GB/s over the untuned path's, where that was timed.\n"
+    "  vs_untuned, vs_generic, vs_one_thread\n"
+    "                   GB/s over that of the built-in rules, the generic kernels, one thread: where those were timed.\n"
+    "  of_roofline      GB/s over the faster of a plain and a streaming copy at the level of the memory hierarchy (L1, L2, L3,\n"
+    "                   memory) that the tensors fit; measured first, and kept in the JSON's context beside reading.\n"
+    "  spread, noise    Of the middle half of the repetitions; of the best one: how much more the best of a round usually takes.\n"
     "\n"
     "All paths of a shape work on the same memory and take turns in random order, repetition by repetition, so that a noisy\n"
-    "moment hits all of them alike. A shape that fits a cache is measured from that cache. Before a path is timed, its\n"
+    "moment hits all of them alike. All shapes are gone through five times, on other memory each. A shape that fits a cache is measured from that cache. Before a path is timed, its\n"
     "result is compared with a reference in double; a wrong one is shown as FAILED, not timed, and the exit status is 1.\n"
     "\n"
     "Google Benchmark's options work as ever; these are likely to be of use:\n"
@@ -55,11 +63,11 @@ static const char help[] =
     "  --benchmark_filter=REGEX         Only the cases whose name matches (-REGEX: does not match).\n"
     "  --benchmark_format=json|csv      Results to stdout in that form; the table is left out then.\n"
     "  --benchmark_out=FILE             Results to a file too, as JSON (or --benchmark_out_format=csv).\n"
-    "  --benchmark_repetitions=N        Default 15 (--quick: 7).\n"
+    "  --benchmark_repetitions=N        Default 15 (--quick: 10), spread over five rounds.\n"
     "  --benchmark_min_time=SECONDS     Least time of one repetition; default 0.03 (--quick: 0.01).\n"
     "  --benchmark_display_aggregates_only=false   Show every repetition, too.\n"
     "\n"
-    "Exit status: 0; 1 when a case failed or nothing could be timed; 2 for a mistake in the command line.\n";
+    "Exit status: 0; 1 when a case failed, nothing could be timed or --compare found a regression; 2 for a mistake in the command line.\n";
 
 void bench_help_print(FILE *out)
 {
@@ -187,9 +195,18 @@ static bool set_value(bench_options *options, const char *name, const char *valu
     if (strcmp(name, "--path") == 0) {
         return parse_words(&options->path, name, value, known_path, sentence);
     }
-    if (strcmp(name, "--shapes") == 0 || strcmp(name, "--model") == 0) {
-        *(name[2] == 's' ? &options->shapes : &options->model) = value;
-        return *value != '\0' || refuse(sentence, "%s: a name is missing", name);
+    const struct {
+        const char *name;
+        const char **value;
+    } texts[] = {{"--shapes", &options->shapes},
+                 {"--model", &options->model},
+                 {"--compare", &options->compare},
+                 {"--with", &options->with}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (strcmp(name, texts[i].name) == 0) {
+            *texts[i].value = value;
+            return *value != '\0' || refuse(sentence, "%s: a name is missing", name);
+        }
     }
     return parse_threads(options, value, sentence);
 }
@@ -222,10 +239,11 @@ static bool is_foreign(const char *argument)
 
 bool bench_options_parse(bench_options *options, int *argc, char **argv, char *sentence)
 {
-    static const char *const flags[] = {"--quick", "--list", "--help", "--tuned-vs-default"};
-    static const char *const valued[] = {"--op", "--dtype", "--path", "--threads", "--shapes", "--model"};
+    static const char *const flags[] = {"--quick", "--full", "--list", "--help", "--tuned-vs-default"};
+    static const char *const valued[] = {"--op",     "--dtype", "--path",    "--threads",
+                                         "--shapes", "--model", "--compare", "--with"};
     memset(options, 0, sizeof *options);
-    bool *const set[] = {&options->quick, &options->list, &options->help, &options->tuned};
+    bool *const set[] = {&options->quick, &options->full, &options->list, &options->help, &options->tuned};
     int kept = 1;
     for (int i = 1; i < *argc; i++) {
         char *argument = argv[i];
@@ -254,6 +272,9 @@ bool bench_options_parse(bench_options *options, int *argc, char **argv, char *s
         }
     }
     *argc = kept;
+    if (options->with && !options->compare) {
+        return refuse(sentence, "--with: it is for --compare, which names the earlier run");
+    }
     if (options->tuned && options->path.count > 0) {
         return refuse(sentence, "--tuned-vs-default: --path is not for it, it times fused and untuned");
     }

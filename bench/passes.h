@@ -36,6 +36,8 @@ typedef struct bench_isa_passes {
     /* `bytes` is a multiple of 64 but for the end of a tensor; x and y lie on 64-byte boundaries. */
     void (*copy)(void *y, const void *x, size_t bytes);
     void (*copy_streaming)(void *y, const void *x, size_t bytes);
+    /* Reads it all, to the whole kilobyte, and returns what only depends on it. */
+    float (*read)(const void *x, size_t bytes);
 } bench_isa_passes;
 
 extern const bench_isa_passes bench_passes_generic, bench_passes_avx2, bench_passes_avx512, bench_passes_neon;

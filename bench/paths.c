@@ -3,28 +3,33 @@
 
 #include "bench.h"
 
-#define NORMA_PATH(name, isa, tuning)                                                                                          \
+#define NORMA_PATH(name, isa, tuning, fuller)                                                                                  \
     {                                                                                                                          \
-        name, NULL, isa, tuning, false, bench_norma_exists, bench_norma_prepare, bench_norma_run, bench_norma_release          \
+        name, NULL, isa, tuning, false, fuller, bench_norma_exists, bench_norma_prepare, bench_norma_run, bench_norma_release  \
     }
 #define COPY_PATH(variant, kind)                                                                                               \
     {                                                                                                                          \
-        "copy", variant, kind, NULL, true, bench_copy_exists, bench_copy_prepare, bench_copy_run, bench_copy_release           \
+        "copy", variant, kind, NULL, true, false, bench_copy_exists, bench_copy_prepare, bench_copy_run, bench_copy_release    \
+    }
+#define UNFUSED_PATH(way)                                                                                                      \
+    {                                                                                                                          \
+        "unfused", NULL, 0, NULL, false, false, bench_##way##_exists, bench_##way##_prepare, bench_##way##_run,                \
+            bench_##way##_release                                                                                              \
     }
 
 const bench_path bench_paths[] = {
     COPY_PATH("memcpy", BENCH_COPY_LIBC),
     COPY_PATH("plain", BENCH_COPY_PLAIN),
     COPY_PATH("streaming", BENCH_COPY_STREAMING),
-    {"unfused", NULL, 0, NULL, false, bench_unfused_exists, bench_unfused_prepare, bench_unfused_run, bench_unfused_release},
-    {"unfused", NULL, 0, NULL, false, bench_steps_exists, bench_steps_prepare, bench_steps_run, bench_steps_release},
-    NORMA_PATH("fused", NORMA_ISA_BEST, NULL),
-    NORMA_PATH("untuned", NORMA_ISA_BEST, "off"),
-    NORMA_PATH("generic", NORMA_ISA_GENERIC, NULL),
-    NORMA_PATH("avx2", NORMA_ISA_AVX2, NULL),
-    NORMA_PATH("avx512", NORMA_ISA_AVX512, NULL),
-    NORMA_PATH("avx512_bf16", NORMA_ISA_AVX512_BF16, NULL),
-    NORMA_PATH("neon", NORMA_ISA_NEON, NULL),
+    UNFUSED_PATH(unfused),
+    UNFUSED_PATH(steps),
+    NORMA_PATH("fused", NORMA_ISA_BEST, NULL, false),
+    NORMA_PATH("untuned", NORMA_ISA_BEST, "off", true),
+    NORMA_PATH("generic", NORMA_ISA_GENERIC, NULL, true),
+    NORMA_PATH("avx2", NORMA_ISA_AVX2, NULL, true),
+    NORMA_PATH("avx512", NORMA_ISA_AVX512, NULL, true),
+    NORMA_PATH("avx512_bf16", NORMA_ISA_AVX512_BF16, NULL, true),
+    NORMA_PATH("neon", NORMA_ISA_NEON, NULL, true),
 };
 const size_t bench_path_count = sizeof bench_paths / sizeof *bench_paths;
 

@@ -5,6 +5,7 @@
 #include <deque>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <benchmark/benchmark.h>
@@ -13,6 +14,14 @@
 
 using Run = benchmark::BenchmarkReporter::Run;
 
+// Of the repetitions of a case, in seconds of one run.
+struct Timing {
+    double mean = 0, deviation = 0, median = 0, best = 0;
+    double spread = 0; // of their middle half, as a part of the median
+    double noise = 0;  // how much more than the best the best of a round usually is, as a part: rounds have memory of their own
+    double processors = 0; // that the process had while it ran, median over the repetitions
+};
+
 struct Case {
     const bench_path *path;
     size_t column; // of the path that leads its name
@@ -20,23 +29,22 @@ struct Case {
     std::string label;
     std::string failure; // a sentence, or empty
     void *state = nullptr;
-    std::vector<std::vector<Run>> reports;
-    double mean = 0, median = 0, best = 0; // seconds of one run, over the repetitions
-    double processors = 0;                 // that the process had while it ran, median over the repetitions
+    std::vector<std::vector<Run>> rounds; // their repetitions
+    Timing timing;
 
     bool timed() const
     {
-        return failure.empty() && median > 0;
+        return failure.empty() && timing.median > 0;
     }
 
-    // Repetitions that differ much, or a process that was not let run, tell of other work on the machine.
+    // Repetitions or rounds that differ much, or a process that was not let run, tell of other work on the machine.
     bool noisy() const
     {
-        return median > 1.15 * best || processors < 0.95;
+        return timing.median > 1.15 * timing.best || timing.noise > 0.05 || timing.processors < 0.95;
     }
 };
 
-// Fills in what the case's reports say about its time.
+// Works out the case's timing from its rounds.
 void summarize(Case *done);
 
 // One place that results go to.
@@ -53,9 +61,12 @@ struct Sink {
     }
 };
 
-// What a group's cases are compared with; NULL where there is none.
-struct Bases {
-    const Case *copy, *unfused, *untuned;
+// What a case is told beside: its group, and others' times by the name of the ratio, "vs_copy"; NULL where there is none.
+struct Surroundings {
+    double useful_bytes;
+    bench_level level;
+    double roof; // bytes per second; 0: not measured
+    std::vector<std::pair<const char *, const Case *>> bases;
 };
 
 // Takes Google Benchmark's reports of a group. Its context is passed on once, whatever the number of groups.
@@ -66,9 +77,13 @@ class Collector : public benchmark::BenchmarkReporter
     {
     }
 
+    // A round of a group's cases begins.
     void start_group(std::deque<Case> *cases)
     {
         cases_ = cases;
+        for (Case &one : *cases) {
+            one.rounds.emplace_back();
+        }
     }
 
     bool ReportContext(const Context &context) override
@@ -86,11 +101,15 @@ class Collector : public benchmark::BenchmarkReporter
 
     void ReportRuns(const std::vector<Run> &runs) override
     {
-        // The registered name is the case's place in its group, see run_group().
-        (*cases_)[std::stoul(runs.front().run_name.function_name)].reports.push_back(runs);
+        // The registered name is the case's place in its group, see time_round(). Aggregates are made from all rounds.
+        for (const Run &run : runs) {
+            if (run.run_type == Run::RT_Iteration) {
+                (*cases_)[std::stoul(run.run_name.function_name)].rounds.back().push_back(run);
+            }
+        }
     }
 
-    void publish(const Case &chosen, double useful_bytes, const Bases &bases);
+    void publish(const Case &chosen, const Surroundings &around);
 
     void finish()
     {

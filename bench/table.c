@@ -91,7 +91,28 @@ static void print_heads(FILE *out, const bench_line *lines, size_t count, bool r
             fprintf(out, "%8s ", bench_paths[path].name);
         }
     }
-    fprintf(out, "%s%s\n", ratios ? "   vs_copy   vs_unfused" : "", ratios && tuned ? "  vs_untuned" : "");
+    fprintf(out, "%s%s", ratios ? "   vs_copy   vs_unfused" : "", ratios && tuned ? "  vs_untuned" : "");
+    fprintf(out, "%s\n", ratios ? "  of_roofline   vs_1thr  spread" : "");
+}
+
+/* How near to what its level of memory gives, how much more than one thread, and how far to trust it. */
+static void print_standing(FILE *out, const bench_line *line, size_t fused)
+{
+    const bench_cell *cell = &line->cells[fused];
+    if (!cell->timed) {
+        return;
+    }
+    if (line->roof > 0) {
+        fprintf(out, "%7s %4.0f %%", bench_level_name(line->level), 100 * line->useful_bytes / cell->median / line->roof);
+    } else {
+        fprintf(out, "%14s", "-");
+    }
+    if (line->one_thread > 0) {
+        fprintf(out, "%10.2f", line->one_thread / cell->median);
+    } else {
+        fprintf(out, "%10s", "-");
+    }
+    fprintf(out, "%6.0f %%", 100 * cell->spread);
 }
 
 void bench_table_print(FILE *out, const bench_line *lines, size_t count, bool tuned)
@@ -115,10 +136,15 @@ void bench_table_print(FILE *out, const bench_line *lines, size_t count, bool tu
         if (ratios && tuned) {
             print_tuned(out, &lines[i], fused, untuned);
         }
+        if (ratios) {
+            print_standing(out, &lines[i], fused);
+        }
         fputc('\n', out);
     }
-    fprintf(out,
-            "Medians over the repetitions; x read once + y written once, per second. vs_: fused over copy, over unfused.\n");
+    fprintf(
+        out,
+        "Medians over the repetitions; x read once + y written once, per second. vs_: fused over copy, over unfused.\n"
+        "of_roofline: fused, of the faster copy at the level of memory that the tensors fit. spread: the middle half of the repetitions.\n");
     fprintf(out,
             "~ not to be trusted: the machine did something else meanwhile (repetitions differ, or shared a processor).\n");
     if (ratios && tuned) {
