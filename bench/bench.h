@@ -39,6 +39,7 @@ typedef struct bench_sets {
 
 typedef struct bench_problem {
     char name[CASE_NAME_MAX]; /* "layer_norm/f32/rows/512x1024" */
+    case_spec spec;
     norma_desc desc;
     case_layout layout;
     bench_sets sets;
@@ -75,8 +76,9 @@ void bench_tensors_destroy(bench_tensors *tensors);
 /* Makes every element of y one that no path computes, so that an element left out fails the check. */
 void bench_tensors_spoil(const bench_tensors *tensors, const bench_problem *problem);
 
-/* Whether y is right, against a two-pass reference in double on a sample of the sets; else a sentence. */
-bool bench_check(const bench_tensors *tensors, const bench_problem *problem, char *sentence);
+/* Whether y is right, against a two-pass reference in double on a sample of the sets; else a sentence. Within norma's own
+ * bound, or for a peer within one that catches what is wrong and not what is rounded otherwise. */
+bool bench_check(const bench_tensors *tensors, const bench_problem *problem, bool peer, char *sentence);
 /* Whether y equals x, for the copy. */
 bool bench_check_copy(const bench_tensors *tensors, const bench_problem *problem, char *sentence);
 
@@ -104,6 +106,9 @@ typedef struct bench_path {
     /* What is timed. */
     bool (*run)(void *state);
     void (*release)(void *state);
+    bool peer; /* another library: only with --peers; one that has not the case, or is wrong, is no failure of norma's */
+    void (*collect)(
+        void *state); /* for the check: what the last run gave, to y, where it cannot be told where to write; or NULL */
 } bench_path;
 
 extern const bench_path bench_paths[];
@@ -216,7 +221,7 @@ typedef struct bench_words {
 } bench_words;
 
 typedef struct bench_options {
-    bool quick, full, list, help;
+    bool quick, full, peers, list, help;
     bool tuned; /* tuned over default, and nothing else */
     bench_words op, dtype, path;
     const char *shapes, *model; /* NULL: the cases that come with norma */

@@ -12,6 +12,22 @@ enum { SAMPLE = 48, SAMPLE_ELEMENTS = 1 << 22 };
 static const double tolerance_f32 = 4e-6;
 static const double tolerance_f64 = 1e-12;
 
+/* What is kept of a value by its type. */
+static double rounding(norma_dtype dtype)
+{
+    return dtype == NORMA_BF16 ? 0x1p-8 : dtype == NORMA_F16 ? 0x1p-11 : 0;
+}
+
+/* Peers promise nothing: they sum in their own order, and round between steps. */
+static double tolerance_of(const bench_problem *problem, bool peer)
+{
+    const norma_dtype dtype = problem->desc.dtype;
+    if (peer) {
+        return dtype == NORMA_F64 ? 1e-9 : dtype == NORMA_BF16 ? 3e-2 : dtype == NORMA_F16 ? 5e-3 : 1e-4;
+    }
+    return (problem->lane_size == sizeof(double) ? tolerance_f64 : tolerance_f32) + rounding(dtype);
+}
+
 static double element(const void *data, const bench_problem *problem, int64_t index)
 {
     return norma_dtype_get(problem->desc.dtype, data, index);
@@ -70,12 +86,6 @@ static double activated(const norma_desc *desc, double y)
     return NAN;
 }
 
-/* What is kept of a value by its type. */
-static double rounding(norma_dtype dtype)
-{
-    return dtype == NORMA_BF16 ? 0x1p-8 : dtype == NORMA_F16 ? 0x1p-11 : 0;
-}
-
 /* Index of element i of a set that begins at `base`. */
 static int64_t place(const bench_sets *sets, int64_t base, int64_t i)
 {
@@ -127,11 +137,10 @@ static reference given_reference(const bench_tensors *tensors, const bench_probl
     return r;
 }
 
-static bool check_set(const bench_tensors *tensors, const bench_problem *problem, int64_t set, char *sentence)
+static bool check_set(const bench_tensors *tensors, const bench_problem *problem, int64_t set, bool peer, char *sentence)
 {
     const bench_sets *sets = &problem->sets;
-    const double tolerance =
-        (problem->lane_size == sizeof(double) ? tolerance_f64 : tolerance_f32) + rounding(problem->desc.dtype);
+    const double tolerance = tolerance_of(problem, peer);
     /* An Lp norm's results are as small as the set is long, so "1" is their root mean square instead. */
     const double unit = problem->desc.op == NORMA_LP_NORM ? 1 / sqrt((double)(sets->pieces * sets->length)) : 1;
     const int64_t base = set / sets->inner * sets->outer_stride + set % sets->inner * sets->inner_stride;
@@ -149,14 +158,14 @@ static bool check_set(const bench_tensors *tensors, const bench_problem *problem
     return true;
 }
 
-bool bench_check(const bench_tensors *tensors, const bench_problem *problem, char *sentence)
+bool bench_check(const bench_tensors *tensors, const bench_problem *problem, bool peer, char *sentence)
 {
     const int64_t count = problem->sets.count;
     const int64_t affordable = SAMPLE_ELEMENTS / (problem->sets.pieces * problem->sets.length);
     const int64_t most = affordable < 2 ? 2 : affordable < SAMPLE ? affordable : SAMPLE;
     const int64_t sample = count < most ? count : most;
     for (int64_t k = 0; k < sample; k++) {
-        if (!check_set(tensors, problem, sample == 1 ? 0 : k * (count - 1) / (sample - 1), sentence)) {
+        if (!check_set(tensors, problem, sample == 1 ? 0 : k * (count - 1) / (sample - 1), peer, sentence)) {
             return false;
         }
     }

@@ -13,6 +13,7 @@ static const char help[] =
     "\n"
     "  --quick          A subset of the cases, measured briefly: about a minute at most.\n"
     "  --full           Every path: each instruction set, and without tuning. Else copy, unfused and fused, which tell most.\n"
+    "  --peers          Other libraries, too, where norma-bench is built with them (scripts/peers).\n"
     "  --list           Print the names of the cases that would run, and stop.\n"
     "  --op WORDS       Only these ops: layer_norm, rms_norm, lp_norm, channel_norm, mvn, batch_norm, instance_norm,\n"
     "                   group_norm.\n"
@@ -41,6 +42,8 @@ static const char help[] =
     "                   (These by name or with --full only.)\n"
     "  unfused          Each step a pass over memory of its own: statistics, normalize, scale, shift. Each is vectorized for\n"
     "                   the best instruction set, so the ratio tells what fusion gains.\n"
+    "  onednn, pytorch, onnxruntime, ggml\n"
+    "                   The peers that norma-bench is built with. One that lacks the case is left out.\n"
     "  copy             y = x: the fastest of memcpy, a plain loop and one with streaming stores (its label says which).\n"
     "\n"
     "What is measured, of each repetition and as median and best (the fastest repetition) over them:\n"
@@ -136,6 +139,15 @@ static const char *known_path(size_t index)
         }
     }
     return NULL;
+}
+
+static bool has_peers(void)
+{
+    bool any = false;
+    for (size_t i = 0; i < bench_path_count; i++) {
+        any = any || bench_paths[i].peer;
+    }
+    return any;
 }
 
 static bool parse_words(bench_words *words, const char *option, const char *text, known_word known, char *sentence)
@@ -239,11 +251,11 @@ static bool is_foreign(const char *argument)
 
 bool bench_options_parse(bench_options *options, int *argc, char **argv, char *sentence)
 {
-    static const char *const flags[] = {"--quick", "--full", "--list", "--help", "--tuned-vs-default"};
+    static const char *const flags[] = {"--quick", "--full", "--peers", "--list", "--help", "--tuned-vs-default"};
     static const char *const valued[] = {"--op",     "--dtype", "--path",    "--threads",
                                          "--shapes", "--model", "--compare", "--with"};
     memset(options, 0, sizeof *options);
-    bool *const set[] = {&options->quick, &options->full, &options->list, &options->help, &options->tuned};
+    bool *const set[] = {&options->quick, &options->full, &options->peers, &options->list, &options->help, &options->tuned};
     int kept = 1;
     for (int i = 1; i < *argc; i++) {
         char *argument = argv[i];
@@ -272,6 +284,9 @@ bool bench_options_parse(bench_options *options, int *argc, char **argv, char *s
         }
     }
     *argc = kept;
+    if (options->peers && !has_peers()) {
+        return refuse(sentence, "--peers: this norma-bench is built without any; scripts/peers builds one with them");
+    }
     if (options->with && !options->compare) {
         return refuse(sentence, "--with: it is for --compare, which names the earlier run");
     }

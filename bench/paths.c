@@ -2,19 +2,28 @@
 #include <string.h>
 
 #include "bench.h"
+#include "peers/peers.h"
 
 #define NORMA_PATH(name, isa, tuning, fuller)                                                                                  \
     {                                                                                                                          \
-        name, NULL, isa, tuning, false, fuller, bench_norma_exists, bench_norma_prepare, bench_norma_run, bench_norma_release  \
+        name, NULL, isa, tuning, false, fuller, bench_norma_exists, bench_norma_prepare, bench_norma_run, bench_norma_release, \
+            false, NULL                                                                                                        \
     }
 #define COPY_PATH(variant, kind)                                                                                               \
     {                                                                                                                          \
-        "copy", variant, kind, NULL, true, false, bench_copy_exists, bench_copy_prepare, bench_copy_run, bench_copy_release    \
+        "copy", variant, kind, NULL, true, false, bench_copy_exists, bench_copy_prepare, bench_copy_run, bench_copy_release,   \
+            false, NULL                                                                                                        \
     }
 #define UNFUSED_PATH(way)                                                                                                      \
     {                                                                                                                          \
         "unfused", NULL, 0, NULL, false, false, bench_##way##_exists, bench_##way##_prepare, bench_##way##_run,                \
-            bench_##way##_release                                                                                              \
+            bench_##way##_release, false, NULL                                                                                 \
+    }
+
+#define PEER_PATH(peer, variant, way, collect)                                                                                 \
+    {                                                                                                                          \
+#peer, variant, way, NULL, false, false, bench_##peer##_exists, bench_##peer##_prepare, bench_##peer##_run,            \
+            bench_##peer##_release, true, collect                                                                              \
     }
 
 const bench_path bench_paths[] = {
@@ -30,6 +39,19 @@ const bench_path bench_paths[] = {
     NORMA_PATH("avx512", NORMA_ISA_AVX512, NULL, true),
     NORMA_PATH("avx512_bf16", NORMA_ISA_AVX512_BF16, NULL, true),
     NORMA_PATH("neon", NORMA_ISA_NEON, NULL, true),
+#ifdef BENCH_HAVE_ONEDNN
+    PEER_PATH(onednn, "one primitive", 0, NULL),
+    PEER_PATH(onednn, "primitives", 1, NULL),
+#endif
+#ifdef BENCH_HAVE_PYTORCH
+    PEER_PATH(pytorch, NULL, 0, bench_pytorch_collect),
+#endif
+#ifdef BENCH_HAVE_ONNXRUNTIME
+    PEER_PATH(onnxruntime, NULL, 0, NULL),
+#endif
+#ifdef BENCH_HAVE_GGML
+    PEER_PATH(ggml, NULL, 0, NULL),
+#endif
 };
 const size_t bench_path_count = sizeof bench_paths / sizeof *bench_paths;
 

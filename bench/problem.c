@@ -80,6 +80,7 @@ void bench_problem_make(bench_problem *problem, const case_spec *spec)
 {
     memset(problem, 0, sizeof *problem);
     memcpy(problem->name, spec->name, sizeof problem->name);
+    problem->spec = *spec;
     problem->desc = case_desc(spec);
     problem->layout = spec->layout;
     problem->quick = spec->quick;

@@ -37,16 +37,23 @@ bool prepare(Case *made, const bench_problem &problem, const bench_tensors &tens
         bench_tensors_spoil(&tensors, &problem);
         good = path->run(made->state);
         std::snprintf(sentence, sizeof sentence, "%s", good ? "" : "the run did not succeed");
-        good = good && (path->exact_copy ? bench_check_copy : bench_check)(&tensors, &problem, sentence);
+        if (good && path->collect) {
+            path->collect(made->state);
+        }
+        good = good && (path->exact_copy ? bench_check_copy(&tensors, &problem, sentence)
+                                         : bench_check(&tensors, &problem, path->peer, sentence));
     }
-    made->label = path->variant ? path->variant : label;
-    if (!good && made->failure.empty()) {
+    made->label = path->variant && !(path->peer && *label) ? path->variant : label;
+    const bool left_out = ready == BENCH_ABSENT || (path->peer && !good);
+    if (left_out && ready != BENCH_ABSENT) {
+        std::cerr << "norma-bench: " << made->name << " is left out: " << sentence << "\n";
+    }
+    if (left_out) {
+        path->release(made->state);
+    } else if (!good && made->failure.empty()) {
         made->failure = std::string("FAILED: ") + sentence;
     }
-    if (ready == BENCH_ABSENT) {
-        path->release(made->state);
-    }
-    return ready != BENCH_ABSENT;
+    return !left_out;
 }
 
 // All later rounds run as often in a row as Google Benchmark has found to be long enough in the first.

@@ -36,7 +36,8 @@ struct Selection {
         if (compares && options.path.count == 0) {
             return is_norma(name) && old.rows.count(name) > 0;
         }
-        return options.path.count > 0 ? bench_words_allow(&options.path, path.name) : !path.fuller || options.full;
+        return options.path.count > 0 ? bench_words_allow(&options.path, path.name)
+                                      : (!path.fuller || options.full) && (!path.peer || options.peers);
     }
 
     bool wants(const bench_problem &problem, const bench_path &path, const std::string &name) const

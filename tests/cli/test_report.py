@@ -144,6 +144,10 @@ class ReportTest(unittest.TestCase):
         self.assertIn("<td>layer_norm f32 rows</td>", means)
         self.assertNotIn("batch_norm", means)
         self.assertIn(">2.00<", means)
+        told = self.call("run.json", "--text").stdout
+        self.assertRegex(told, r"(?m)^Where a peer is faster\n\n.*\nlayer_norm/f32/rows/16x256 +1 .* oneDNN .* 0\.50\n\n")
+        self.assertRegex(told, r"(?m)^group_norm\+silu f32 nchw +2 +1 +2\.00$")
+        self.assertRegex(told, r"(?m)^batch_norm_given/f32/nhwc/1x32x8x8 +2 .* – *$")
 
     def test_two_runs(self):
         old = copy.deepcopy(self.results)

@@ -5,7 +5,7 @@ import re
 
 import jinja2
 
-from . import pictures
+from . import pictures, text
 from .results import LEVELS, PASSES, PEERS, changes, geometric_mean, median
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -84,29 +84,6 @@ def table(run):
     return {"heads": [head for head, _, _ in heads], "rows": rows}
 
 
-def slower_than_peers(run):
-    """Every row where a peer is faster, the slowest first: (row, peer, ratio)."""
-    found = []
-    for row in run.fused:
-        ratios = [(ratio, peer) for ratio, peer in ((run.ratio(row, peer), peer) for peer in run.peers) if ratio and ratio < 1]
-        if ratios:
-            ratio, peer = min(ratios)
-            found.append((row, PEERS.get(peer, peer), ratio))
-    return sorted(found, key=lambda one: one[2])
-
-
-def peers_table(run):
-    """Geometric means per op and layout: rows of (name, threads, [ratio or None, …]) in the order of run.peers."""
-    names = list(dict.fromkeys((row.op, row.parts[1], row.parts[2], row.threads) for row in run.fused))
-    found = []
-    for op, dtype, layout, threads in names:
-        rows = [row for row in run.fused if (row.op, row.parts[1], row.parts[2], row.threads) == (op, dtype, layout, threads)]
-        means = [geometric_mean(filter(None, (run.ratio(row, peer) for row in rows))) for peer in run.peers]
-        if any(means):
-            found.append(("%s %s %s" % (op, dtype, layout), threads, len(rows), means))
-    return found
-
-
 def comparisons(runs):
     found = []
     for index, old in enumerate(runs[:-1]):
@@ -125,7 +102,7 @@ def render(runs, title):
     run = runs[-1]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
                                      undefined=jinja2.StrictUndefined)
-    svg = lambda text: jinja2.utils.markupsafe.Markup(text) if text else None
+    svg = lambda drawn: jinja2.utils.markupsafe.Markup(drawn) if drawn else None
     compared = comparisons(runs)
     for one in compared:
         one["picture"] = svg(one.get("picture"))
@@ -133,12 +110,13 @@ def render(runs, title):
         title=title, run=run, machine=machine(run), tiles=tiles(run), style=svg(read("colours.css") + read("style.css")), script=svg(read("table.js")),
         roofline=svg(pictures.roofline(run)), roofline_table=roofline_table(run), fused=svg(pictures.fused(run)),
         peers=[svg(one) for one in (pictures.peers(run, threads) for threads in run.threads) if one],
-        peer_names=[PEERS.get(peer, peer) for peer in run.peers], peers_table=peers_table(run), slower=slower_than_peers(run),
+        peer_names=[PEERS.get(peer, peer) for peer in run.peers], peers_table=text.means(run), slower=[(row, PEERS.get(peer, peer), ratio)
+                                                   for row, peer, ratio in text.slower_than_peers(run)],
         isas=svg(pictures.isas(run)), scaling=svg(pictures.scaling(run)), table=table(run), comparisons=compared)
 
 
 def picture(run):
     """The roofline as a file of its own, which follows the reader's light or dark itself."""
-    text = pictures.roofline(run)
+    drawn = pictures.roofline(run)
     style = re.sub(r"@media print \{.*", "", read("colours.css"), flags=re.DOTALL)
-    return text.replace("\n<title", "\n<style>%s\nsvg { background: var(--paper); }</style>\n<title" % style, 1)
+    return drawn.replace("\n<title", "\n<style>%s\nsvg { background: var(--paper); }</style>\n<title" % style, 1)

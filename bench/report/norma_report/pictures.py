@@ -268,7 +268,7 @@ def comparison(found, name):
     panel.fill_between(places, [-100 * one.beyond for one in found], [100 * one.beyond for one in found], color=BAND, linewidth=0,
                        step="mid", label="noise")
     panel.axhline(0, color=INK, linewidth=1)
-    for verdict, colour, marker in (("same", MUTED, "o"), ("slower", SERIES[1], "^"), ("faster", SERIES[0], "v")):
+    for verdict, colour, marker in (("same", MUTED, "o"), ("slower", SERIES[2], "^"), ("faster", SERIES[0], "v")):
         some = [(place, 100 * one.slower) for place, one in zip(places, found) if one.verdict == verdict]
         if some:
             panel.plot(*zip(*some), linestyle="none", marker=marker, markersize=5.5, markerfacecolor=colour, markeredgecolor=PAPER,
