@@ -2,6 +2,7 @@
 #ifndef NORMA_DTYPE_H
 #define NORMA_DTYPE_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,7 +53,20 @@ static inline double norma_dtype_get(norma_dtype dtype, const void *tensor, int6
     }
 }
 
-/* Rounded once; to narrow types by way of f32. Integers are set from values that are such and fit. */
+/* To f32 by rounding to odd: what is then rounded to a narrower type is as if rounded once. */
+static inline float norma_f32_to_odd(double value)
+{
+    const float nearest = (float)value;
+    const bool exact = (double)nearest == value || isnan(value) || isinf(nearest);
+    uint32_t bits;
+    memcpy(&bits, &nearest, sizeof bits);
+    if (exact || (bits & 1)) {
+        return nearest;
+    }
+    return nextafterf(nearest, value > (double)nearest ? INFINITY : -INFINITY);
+}
+
+/* Rounded once. Integers are set from values that are such and fit. */
 static inline void norma_dtype_set(norma_dtype dtype, void *tensor, int64_t index, double value)
 {
     switch (dtype) {
@@ -60,10 +74,10 @@ static inline void norma_dtype_set(norma_dtype dtype, void *tensor, int64_t inde
         ((double *)tensor)[index] = value;
         break;
     case NORMA_BF16:
-        ((uint16_t *)tensor)[index] = norma_bf16_from_f32((float)value);
+        ((uint16_t *)tensor)[index] = norma_bf16_from_f32(norma_f32_to_odd(value));
         break;
     case NORMA_F16:
-        ((uint16_t *)tensor)[index] = norma_f16_from_f32((float)value);
+        ((uint16_t *)tensor)[index] = norma_f16_from_f32(norma_f32_to_odd(value));
         break;
     case NORMA_S8:
         ((int8_t *)tensor)[index] = (int8_t)value;

@@ -1,4 +1,4 @@
-/* The command line tool: `norma info`, `norma run OP`. */
+/* The command line tool: `norma info`, `norma run OP`, `norma fold`. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +14,7 @@ typedef struct tool_command {
 static const tool_command commands[] = {
     {"info", "print what norma found on this machine and what it settled on", command_info},
     {"run", "normalize the array in one .npy file into another", command_run},
+    {"fold", "make one layer of a layer and the batch norm beside it", command_fold},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -36,6 +37,7 @@ static void print_help(void)
            "    norma info\n"
            "    norma run layer_norm --input x.npy --output y.npy\n"
            "    norma run layer_norm --help\n"
+           "    norma fold --help\n"
            "\nExit status:\n"
            "    0   done\n"
            "    1   the machine failed: out of memory, disk full, a write error\n"
@@ -47,7 +49,7 @@ static int dispatch(int argc, char **argv)
 {
     tool_failure failure;
     if (argc < 2) {
-        fail(&failure, EXIT_USER, "give a command, info or run (see norma --help)");
+        fail(&failure, EXIT_USER, "give a command, info, run or fold (see norma --help)");
         return failure_report(&failure, NULL);
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {

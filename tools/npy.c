@@ -4,13 +4,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "half.h"
+#include "dtype.h"
 
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "npy.c takes the bytes of a file as they are, so it needs a little-endian machine"
@@ -112,27 +111,14 @@ static double load(const void *data, npy_type type, int64_t i)
     }
 }
 
-/* To f32 by rounding to odd: what is then rounded to a narrower type is as if rounded once. */
-static float to_odd(double value)
-{
-    const float nearest = (float)value;
-    const bool exact = (double)nearest == value || isnan(value) || isinf(nearest);
-    uint32_t bits;
-    memcpy(&bits, &nearest, sizeof bits);
-    if (exact || (bits & 1)) {
-        return nearest;
-    }
-    return nextafterf(nearest, value > (double)nearest ? INFINITY : -INFINITY);
-}
-
 static void store(void *data, npy_type type, int64_t i, double value)
 {
     switch (type) {
     case NPY_F16:
-        ((uint16_t *)data)[i] = norma_f16_from_f32(to_odd(value));
+        ((uint16_t *)data)[i] = norma_f16_from_f32(norma_f32_to_odd(value));
         break;
     case NPY_BF16:
-        ((uint16_t *)data)[i] = norma_bf16_from_f32(to_odd(value));
+        ((uint16_t *)data)[i] = norma_bf16_from_f32(norma_f32_to_odd(value));
         break;
     case NPY_F32:
         ((float *)data)[i] = (float)value;

@@ -5,8 +5,7 @@
 
 enum { HELP_WIDTH = 79 };
 
-/* Prints text in lines of at most HELP_WIDTH characters, each indented; a line break in the text stays one. */
-static void print_wrapped(const char *text, int indent)
+void print_wrapped(const char *text, int indent)
 {
     int column = 0;
     for (const char *at = text; *at;) {

@@ -16,6 +16,7 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     from test_command_line import *
     from test_files import *
+    from test_fold import *
     from test_ops import *
 
     unittest.main()

@@ -1,0 +1,130 @@
+/*
+ * norma: weights. Batch norm folded into the layer beside it, for deployment; and the two norms that layers' weights are
+ * reparametrized by in training, weight norm and spectral norm.
+ *
+ * What norma.h promises holds here: failure is a status and a sentence that names the argument, and nothing is written then;
+ * results have the same bits for any number of threads and on AVX2, AVX-512 and NEON. All functions are thread-safe.
+ */
+#ifndef NORMA_WEIGHTS_H
+#define NORMA_WEIGHTS_H
+
+#include <norma/norma.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Folding: batch norm with given statistics as part of the layer before or after it
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* What a norm is folded into, and how its weight lies. `kernel` is any number of extents, none included. */
+typedef enum norma_fold_layer {
+    NORMA_FOLD_CONV = 1,           /* (out, in / groups, kernel); depthwise: groups = in */
+    NORMA_FOLD_CONV_TRANSPOSE = 2, /* (in, out / groups, kernel) */
+    NORMA_FOLD_LINEAR = 3,         /* (out, in) */
+    NORMA_FOLD_BATCH_NORM = 4      /* (channels): another batch norm's scale; its shift is the bias. Two become one, which keeps
+                                      the mean, variance and epsilon of that other. */
+} norma_fold_layer;
+
+/* A batch norm: (x - mean) / sqrt(variance + epsilon) * scale + shift, channel by channel. */
+typedef struct norma_fold_norm {
+    size_t struct_size;   /* sizeof(norma_fold_norm) */
+    const void *scale;    /* gamma, or NULL: 1 */
+    const void *shift;    /* beta, or NULL: 0 */
+    const void *mean;     /* the running one */
+    const void *variance; /* likewise; at least 0 */
+    double epsilon;       /* at least 0 */
+} norma_fold_norm;
+
+/* Filled by the functions below; fields may then be changed. */
+typedef struct norma_fold_desc {
+    size_t struct_size;
+    norma_fold_layer layer;
+    norma_dtype dtype;      /* of the weight */
+    norma_dtype bias_dtype; /* of the bias: dtype or, where that is bf16 or f16, NORMA_F32; 0: dtype */
+    norma_dtype norm_dtype; /* of the norms' tensors and of args.output_padding: NORMA_F32 or NORMA_F64 */
+    int rank;
+    int64_t shape[NORMA_MAX_RANK]; /* the weight's */
+    int64_t groups;                /* of convolutions; 1 elsewhere */
+    int norm_first;                /* 1: the norms come before the layer; 0: after it */
+    int padded;                    /* 1: a convolution that pads its input with zeros; matters where the norms come first */
+} norma_fold_desc;
+
+/* For the functions below; not for callers. */
+static inline norma_fold_desc norma_fold_desc_(norma_fold_layer layer, int rank, const int64_t *shape, int64_t groups,
+                                               norma_dtype dtype)
+{
+    norma_fold_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.struct_size = sizeof desc;
+    desc.layer = layer;
+    desc.dtype = dtype;
+    desc.norm_dtype = dtype == NORMA_F64 ? NORMA_F64 : NORMA_F32;
+    desc.rank = shape ? rank : 0;
+    for (int k = 0; k < desc.rank && k < NORMA_MAX_RANK; k++) {
+        desc.shape[k] = shape[k];
+    }
+    desc.groups = groups;
+    return desc;
+}
+
+/* A convolution with its weight's shape: (out, in / groups, kernel). */
+static inline norma_fold_desc norma_fold_conv_desc(int rank, const int64_t *shape, int64_t groups, norma_dtype dtype)
+{
+    return norma_fold_desc_(NORMA_FOLD_CONV, rank, shape, groups, dtype);
+}
+
+/* A transposed convolution with its weight's shape: (in, out / groups, kernel). */
+static inline norma_fold_desc norma_fold_conv_transpose_desc(int rank, const int64_t *shape, int64_t groups, norma_dtype dtype)
+{
+    return norma_fold_desc_(NORMA_FOLD_CONV_TRANSPOSE, rank, shape, groups, dtype);
+}
+
+/* A linear layer with weight (out, in). */
+static inline norma_fold_desc norma_fold_linear_desc(int64_t out, int64_t in, norma_dtype dtype)
+{
+    const int64_t shape[2] = {out, in};
+    return norma_fold_desc_(NORMA_FOLD_LINEAR, 2, shape, 1, dtype);
+}
+
+/* A batch norm with scale (channels). */
+static inline norma_fold_desc norma_fold_batch_norm_desc(int64_t channels, norma_dtype dtype)
+{
+    return norma_fold_desc_(NORMA_FOLD_BATCH_NORM, 1, &channels, 1, dtype);
+}
+
+/* Tensors lie densely. An output may be the input of its name; otherwise no output may overlap another tensor. */
+typedef struct norma_fold_args {
+    size_t struct_size; /* sizeof(norma_fold_args) */
+    const void *weight;
+    const void *bias; /* (out), or NULL: 0 */
+    const norma_fold_norm *norms;
+    int norms_count; /* at least 1: a chain, in the order in which the data go through them */
+    void *output_weight;
+    void *output_bias;    /* (out): there always is one */
+    void *output_padding; /* (in), with norm_first and padded: what each channel is to be padded with instead of zero; else NULL
+                           */
+} norma_fold_args;
+
+/* Makes one layer of a layer and batch norms, which computes what they do together, up to rounding: sums and products are in
+ * double, and each result is rounded once. With s = scale / sqrt(variance + epsilon) (0 where that root is 0), a norm after the
+ * layer gives
+ *     weight * s over output channels (of a transposed convolution: group by group), (bias - mean) * s + shift;
+ * and, with a = s and t = shift - mean * s, one before it
+ *     weight * a over input channels, bias + sum of weight * t over inputs and kernel.
+ * The latter is exact where the layer adds no zeros of its own. A convolution that pads has to pad with -t / a instead, channel
+ * by channel, to stay exact: output_padding receives that.
+ *
+ * Errors, beside NULL tensors, overlaps and shapes that do not fit: NORMA_UNSUPPORTED, where what is asked for is well formed
+ * but has no exact fold: norms before a transposed convolution, whose outputs do not all see the whole kernel; a padded
+ * convolution where some a is 0 and its t is not, or -t / a is infinite; a result that a finite input makes infinite in its
+ * type. What stands between layer and norm (an activation) is the caller's to know: nothing may.
+ * Allocates memory for as many channels as there are. (Ioffe, Szegedy: Batch Normalization, arXiv 1502.03167, section 3.1.) */
+NORMA_API norma_status norma_fold(const norma_fold_desc *desc, const norma_fold_args *args);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
