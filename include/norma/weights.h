@@ -123,6 +123,81 @@ typedef struct norma_fold_args {
  * Allocates memory for as many channels as there are. (Ioffe, Szegedy: Batch Normalization, arXiv 1502.03167, section 3.1.) */
 NORMA_API norma_status norma_fold(const norma_fold_desc *desc, const norma_fold_args *args);
 
+/* ------------------------------------------------------------------------------------------------------------
+ * Weight norm: w = g * v / ||v||, a direction and a length for each slice of a weight
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* For norma_weight_norm_desc.axis: the whole weight is one slice. */
+#define NORMA_NO_AXIS (-1000)
+
+/* What becomes of a slice of v that is all zeros, which has no direction. */
+typedef enum norma_zero_norm {
+    NORMA_ZERO_NORM_ERROR = 1, /* NORMA_INVALID_ARGUMENT, and nothing is written */
+    NORMA_ZERO_NORM_NAN = 2,   /* NaN, as PyTorch has it: its w, dv and dg */
+    NORMA_ZERO_NORM_ZERO = 3   /* zeros: its w, dv and dg */
+} norma_zero_norm;
+
+typedef struct norma_weight_norm_desc {
+    size_t struct_size;
+    norma_dtype dtype;       /* of v and w, and of their gradients */
+    norma_dtype scale_dtype; /* of g and its gradient: dtype or, where that is bf16 or f16, NORMA_F32; 0: dtype */
+    int rank;
+    int64_t shape[NORMA_MAX_RANK]; /* of v and w; extents of at least 1 */
+    int axis;                      /* that slices are counted along: norms are over all others; -1 is the last */
+    norma_zero_norm zero_norm;
+} norma_weight_norm_desc;
+
+/* Weight norm with one norm for each of the shape[axis] slices across an axis (which may be negative), or with NORMA_NO_AXIS
+ * one for all. A slice of zeros is an error. (Salimans, Kingma: Weight Normalization, arXiv 1602.07868, eqs. 2 and 3;
+ * torch.nn.utils.parametrizations.weight_norm, whose dim is axis, and None NORMA_NO_AXIS.) */
+static inline norma_weight_norm_desc norma_weight_norm_desc_of(int rank, const int64_t *shape, int axis, norma_dtype dtype)
+{
+    norma_weight_norm_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.struct_size = sizeof desc;
+    desc.dtype = dtype;
+    desc.rank = shape ? rank : 0;
+    for (int k = 0; k < desc.rank && k < NORMA_MAX_RANK; k++) {
+        desc.shape[k] = shape[k];
+    }
+    desc.axis = axis;
+    desc.zero_norm = NORMA_ZERO_NORM_ERROR;
+    return desc;
+}
+
+/* Tensors lie densely. There are as many elements of g, norms and grad_g as slices. No output may overlap another tensor,
+ * unless it says so. */
+typedef struct norma_weight_norm_args {
+    size_t struct_size; /* sizeof(norma_weight_norm_args) */
+    const void *v;
+    const void *g;
+    void *w;     /* may be v: so a trained weight takes the place of its reparametrization, for good */
+    void *norms; /* out: ||v||, f64 where dtype is f64, else f32; or NULL */
+    void *pool;  /* as in norma_args */
+} norma_weight_norm_args;
+
+typedef struct norma_weight_norm_gradients {
+    size_t struct_size; /* sizeof(norma_weight_norm_gradients) */
+    const void *grad_w;
+    const void *v;
+    const void *g;
+    const void *norms; /* as norma_weight_norm() stored them, or NULL: computed again */
+    void *grad_v;      /* out, or NULL; may be grad_w */
+    void *grad_g;      /* out, or NULL */
+    void *pool;
+} norma_weight_norm_gradients;
+
+/* w = v * (g / n), n = ||v||. The sum of squares is norma's canonical one: f32 from 1e-38 to 1e38 neither overflows nor loses
+ * its digits. context may be NULL. Allocates nothing, takes no lock. Errors: what does not fit; a slice of zeros, where
+ * desc.zero_norm says so: all norms are then computed before the first element is written, which reads v once more. */
+NORMA_API norma_status norma_weight_norm(norma_context *context, const norma_weight_norm_desc *desc,
+                                         const norma_weight_norm_args *args);
+
+/* With s the sum of grad_w * v over a slice: grad_g = s / n, grad_v = grad_w * (g / n) - v * (g * s / n^3). Otherwise as above;
+ * with given norms an error of desc.zero_norm costs nothing. */
+NORMA_API norma_status norma_weight_norm_backward(norma_context *context, const norma_weight_norm_desc *desc,
+                                                  const norma_weight_norm_gradients *args);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,4 @@
+/* The products kernel for f64 on generic. */
+#define NORMA_DTYPE f64
+#include "generic/simd.h"
+#include "template/products.h"

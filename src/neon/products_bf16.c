@@ -1,0 +1,4 @@
+/* The products kernel for bf16 on neon. */
+#define NORMA_DTYPE bf16
+#include "neon/simd.h"
+#include "template/products.h"
