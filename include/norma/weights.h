@@ -198,6 +198,91 @@ NORMA_API norma_status norma_weight_norm(norma_context *context, const norma_wei
 NORMA_API norma_status norma_weight_norm_backward(norma_context *context, const norma_weight_norm_desc *desc,
                                                   const norma_weight_norm_gradients *args);
 
+/* ------------------------------------------------------------------------------------------------------------
+ * Spectral norm: w / sigma, sigma the largest singular value, by power iteration
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Which of the two vectors an iteration makes first, from the other. normalize(x) is x / max(||x||, epsilon). */
+typedef enum norma_spectral_order {
+    NORMA_SPECTRAL_U_FIRST = 1, /* u = normalize(W v), v = normalize(W^T u): torch.nn.utils.parametrizations.spectral_norm */
+    NORMA_SPECTRAL_V_FIRST = 2  /* v = normalize(W^T u), u = normalize(W v): the paper, torch.nn.utils.spectral_norm */
+} norma_spectral_order;
+
+typedef struct norma_spectral_norm_desc {
+    size_t struct_size;
+    norma_dtype dtype; /* of the weight; u and v are f64 where it is f64, else f32 */
+    int rank;          /* at least 2 */
+    int64_t shape[NORMA_MAX_RANK];
+    int axis; /* whose extent is W's height; W is the weight with this axis first and all others as one; -1 is the last */
+    norma_spectral_order order;
+    int iterations; /* 1 in training, some to warm up, 0 for evaluation: u and v are then only read */
+    double epsilon;
+} norma_spectral_norm_desc;
+
+/* Spectral norm with one iteration, u first, epsilon 1e-12. axis is that of the outputs: 0, of transposed convolutions 1.
+ * (Miyato, Kataoka, Koyama, Yoshida: Spectral Normalization, arXiv 1802.05957, algorithm 1.) Of a vector it is
+ * norma_lp_norm_desc() with NORMA_EPSILON_FLOOR. */
+static inline norma_spectral_norm_desc norma_spectral_norm_desc_of(int rank, const int64_t *shape, int axis, norma_dtype dtype)
+{
+    norma_spectral_norm_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.struct_size = sizeof desc;
+    desc.dtype = dtype;
+    desc.rank = shape ? rank : 0;
+    for (int k = 0; k < desc.rank && k < NORMA_MAX_RANK; k++) {
+        desc.shape[k] = shape[k];
+    }
+    desc.axis = axis;
+    desc.order = NORMA_SPECTRAL_U_FIRST;
+    desc.iterations = 1;
+    desc.epsilon = 1e-12;
+    return desc;
+}
+
+/* Tensors lie densely. */
+typedef struct norma_spectral_norm_args {
+    size_t struct_size; /* sizeof(norma_spectral_norm_args) */
+    const void *weight;
+    void *u;         /* [height], updated by iterations */
+    void *v;         /* [elements / height], in the weight's order of the other axes */
+    void *w;         /* out: weight / sigma, may be weight: so it takes the place of its reparametrization; or NULL */
+    double *sigma;   /* out, or NULL */
+    void *workspace; /* norma_spectral_norm_workspace() bytes aligned to 64, or NULL: allocated for the call */
+    void *pool;      /* as in norma_args */
+} norma_spectral_norm_args;
+
+typedef struct norma_spectral_norm_gradients {
+    size_t struct_size; /* sizeof(norma_spectral_norm_gradients) */
+    const void *grad_w;
+    const void *weight;
+    const void *u; /* as norma_spectral_norm() left them, as is sigma */
+    const void *v;
+    double sigma;
+    void *grad_weight; /* out; may be grad_w */
+    void *pool;
+} norma_spectral_norm_gradients;
+
+/* Bytes that norma_spectral_norm() works in, on any number of threads; 0 for a descriptor that is no good. */
+NORMA_API size_t norma_spectral_norm_workspace(const norma_spectral_norm_desc *desc);
+
+/* Iterates, gives sigma = u^T W v and divides. W v and W^T of it come from one pass over the weight, so that an iteration with
+ * u first reads it once, n with v first n + 1 times; where axis is the last, the other way round; in between the weight is
+ * copied once into the workspace. After an iteration sigma is the norm of the last product, which is u^T W v before u and v are
+ * rounded to their type. With a workspace it allocates nothing. Errors: what does not fit; a sigma of 0, where w is wanted.
+ * Weights of f32 may be as large as 1e37 and as small as 1e-37. */
+NORMA_API norma_status norma_spectral_norm(norma_context *context, const norma_spectral_norm_desc *desc,
+                                           const norma_spectral_norm_args *args);
+
+/* Fills u and v with unit vectors of random directions, which follow from the seed alone, and goes through desc.iterations to
+ * warm up: 15 is PyTorch's number. args.w is ignored. */
+NORMA_API norma_status norma_spectral_norm_start(norma_context *context, const norma_spectral_norm_desc *desc,
+                                                 const norma_spectral_norm_args *args, uint64_t seed);
+
+/* grad_weight = (grad_w - (<grad_w, weight> / sigma) u v^T) / sigma: u and v count as constants, as in PyTorch. desc.order,
+ * iterations and epsilon do not matter. Errors: a sigma that is 0 or not finite. */
+NORMA_API norma_status norma_spectral_norm_backward(norma_context *context, const norma_spectral_norm_desc *desc,
+                                                    const norma_spectral_norm_gradients *args);
+
 #ifdef __cplusplus
 }
 #endif

@@ -19,6 +19,7 @@
 
 /* Names in registry.def, as enumerators. */
 #define ALGORITHM_products NORMA_PRODUCTS
+#define ALGORITHM_power NORMA_POWER
 #define DTYPE_f32 NORMA_F32
 #define DTYPE_f64 NORMA_F64
 #define DTYPE_bf16 NORMA_BF16

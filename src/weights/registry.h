@@ -37,13 +37,36 @@ typedef struct norma_products_kernel {
     void (*settle)(void);
 } norma_products_kernel;
 
+/* A pass over a dense matrix of `columns` columns. Vectors are of lanes; those of a column each have room for NORMA_POWER_ROOM
+ * more, which are 0. */
+typedef struct norma_power_job {
+    const void *matrix;
+    int64_t columns;
+    const void *in; /* one per column: products = (matrix times in) * gain; or NULL: products are given */
+    double gain;
+    void *products; /* one per row */
+    double *sums;   /* one per column: the transposed matrix times products; or NULL: not wanted */
+    void *leaf;     /* one per column, to work with */
+} norma_power_job;
+
+/* Rows whose contributions are added in lanes. */
+#define NORMA_POWER_LEAF 128
+#define NORMA_POWER_ROOM 16
+
+typedef struct norma_power_kernel {
+    /* Rows [first, last), which begin a leaf of rows; sums are of these alone. */
+    void (*pass)(const norma_power_job *job, int64_t first, int64_t last);
+    /* y = (a + b * q) * p for `count` elements, b being lanes. */
+    void (*deflate)(const void *a, const void *b, void *y, int64_t count, double p, double q);
+} norma_power_kernel;
+
 #define X(algorithm, dtype)                                                                                                    \
     extern const norma_##algorithm##_kernel norma_##algorithm##_##dtype##_generic, norma_##algorithm##_##dtype##_avx2,         \
         norma_##algorithm##_##dtype##_avx512, norma_##algorithm##_##dtype##_neon;
 #include "weights/registry.def"
 #undef X
 
-typedef enum norma_weights_algorithm { NORMA_PRODUCTS } norma_weights_algorithm;
+typedef enum norma_weights_algorithm { NORMA_PRODUCTS, NORMA_POWER } norma_weights_algorithm;
 
 typedef struct norma_weights_entry {
     const char *name; /* "products_f32" */

@@ -73,7 +73,7 @@ norma_status norma_check_shape(int rank, const int64_t *shape, norma_dtype dtype
 
 norma_status norma_check_dtypes(norma_dtype dtype, const char *name, norma_dtype beside)
 {
-    if (!norma_dtype_known(dtype)) {
+    if (!norma_dtype_known(dtype) || norma_dtype_integer(dtype)) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.dtype: expected NORMA_F32, NORMA_F64, NORMA_BF16 or NORMA_F16, got %d",
                           (int)dtype);
     }

@@ -10,7 +10,7 @@
 #include "support/suite.h"
 #include "weights/registry.h"
 
-enum { SUBJECTS_MAX = 64, ISAS = NORMA_ISA_NEON, TENSORS = 4 };
+enum { SUBJECTS_MAX = 64, ISAS = NORMA_ISA_NEON, TENSORS = 4, ELEMENTS_MAX = 100000 };
 
 typedef struct subject {
     const norma_weights_entry *entry;
@@ -56,16 +56,21 @@ static void check_dot(const room *r, int64_t first, int64_t count, int64_t strid
     check(fabsl(got - want) <= 24 * unit * magnitude);
 }
 
-/* y = (a + b * q) * p: three roundings, some of the expectation, and that of the type. */
-static void check_combined(const room *r, int which, int64_t i, double p, double q, bool two)
+/* A result of three roundings, some of the expectation, and that of the type; `bound` is of what was added. */
+static void check_near(const room *r, int which, int64_t i, double want, double bound)
 {
-    const double a = at(r, 0, i), b = two ? at(r, 1, i) : 0;
-    const double want = (a + b * q) * p, bound = (fabs(a) + fabs(b * q)) * fabs(p);
     const double unit = r->dtype == NORMA_F64 ? 0x1p-51 : 0x1p-22;
     const double ulp = element_is_narrow(r->dtype) ? 0.51 * element_ulp(r->dtype, want) : 0;
     if (!(fabs(at(r, which, i) - want) <= bound * unit + ulp)) {
         suite_fail("element %lld: %g, expected %g", (long long)i, at(r, which, i), want);
     }
+}
+
+/* y = (a + b * q) * p. */
+static void check_combined(const room *r, int which, int64_t i, double p, double q, bool two)
+{
+    const double a = at(r, 0, i), b = two ? at(r, 1, i) : 0;
+    check_near(r, which, i, (a + b * q) * p, (fabs(a) + fabs(b * q)) * fabs(p));
 }
 
 static norma_combination combination_of(room *r, int y, int64_t count, const void *p, const void *q, bool two)
@@ -170,6 +175,131 @@ static void try_scales(const norma_products_kernel *kernel, room *r)
     }
 }
 
+static void run_products(const norma_products_kernel *kernel, room *r, random_state *random)
+{
+    for (size_t i = 0; i < shape_lengths_count; i += SUITE_QUICK ? 5 : 1) {
+        suite_case("%lld elements", (long long)shape_lengths[i]);
+        try_run(kernel, r, shape_lengths[i], i % 2 ? GUARD_START : GUARD_END, random);
+    }
+    for (size_t i = 0; i < shape_matrices_count; i += 7) {
+        const shape_matrix matrix = shape_matrices[i];
+        if (matrix.columns <= NORMA_COLUMNS_MAX && matrix.rows * (matrix.columns + 3) <= ELEMENTS_MAX) {
+            suite_case("%lld rows of %lld", (long long)matrix.rows, (long long)matrix.columns);
+            try_columns(kernel, r, matrix, random);
+        }
+    }
+    try_columns(kernel, r, (shape_matrix){1100, 33}, random);
+    try_columns(kernel, r, (shape_matrix){5, NORMA_COLUMNS_MAX}, random);
+    try_scales(kernel, r);
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Power iteration
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* A number of a vector of lanes. */
+static double lane_at(const room *r, const void *vector, int64_t i)
+{
+    return element_get(element_statistic(r->dtype), vector, i);
+}
+
+/* A lane adds at most 256 products in a chain, a column 128 rows: errors are of sums of magnitudes. */
+static void check_sum(const room *r, double got, long double want, long double magnitude)
+{
+    const double unit = r->dtype == NORMA_F64 ? 0x1p-53 : 0x1p-24;
+    check(fabsl(got - want) <= 40 * unit * magnitude);
+}
+
+/* What a pass gave, products first. */
+static void check_pass(const room *r, shape_matrix matrix, const void *in, const void *products, const double *sums)
+{
+    for (int64_t i = 0; in && i < matrix.rows; i++) {
+        long double want = 0, magnitude = 0;
+        for (int64_t c = 0; c < matrix.columns; c++) {
+            const long double product = (long double)at(r, 0, i * matrix.columns + c) * lane_at(r, in, c);
+            want += product;
+            magnitude += fabsl(product);
+        }
+        check_sum(r, lane_at(r, products, i) * 4, want, magnitude); /* the gain is 1 / 4 */
+    }
+    for (int64_t c = 0; sums && c < matrix.columns; c++) {
+        long double want = 0, magnitude = 0;
+        for (int64_t i = 0; i < matrix.rows; i++) {
+            const long double product = (long double)at(r, 0, i * matrix.columns + c) * lane_at(r, products, i);
+            want += product;
+            magnitude += fabsl(product);
+        }
+        check_sum(r, sums[c], want, magnitude);
+    }
+}
+
+static void try_pass(const norma_power_kernel *kernel, room *r, shape_matrix matrix, random_state *random)
+{
+    const norma_dtype lanes = element_statistic(r->dtype);
+    const size_t columns = (size_t)matrix.columns + NORMA_POWER_ROOM;
+    void *in = suite_alloc(columns, sizeof(double)), *leaf = suite_alloc(columns, sizeof(double));
+    void *products = suite_alloc((size_t)matrix.rows, sizeof(double));
+    double *sums = suite_alloc(columns, sizeof *sums), *again = suite_alloc(columns + (size_t)matrix.rows, sizeof *again);
+    room_place(r, 0, matrix.rows * matrix.columns, matrix.rows % 2 ? GUARD_START : GUARD_END, random);
+    for (int64_t c = 0; c < matrix.columns; c++) {
+        element_set(lanes, in, c, random_normal(random));
+    }
+    norma_power_job job = {.matrix = r->tensor[0].data,
+                           .columns = matrix.columns,
+                           .in = in,
+                           .gain = 0.25,
+                           .products = products,
+                           .sums = sums,
+                           .leaf = leaf};
+    kernel->pass(&job, 0, matrix.rows);
+    check_pass(r, matrix, in, products, sums);
+    job.in = NULL; /* each half by itself has the same bits */
+    job.sums = again;
+    kernel->pass(&job, 0, matrix.rows);
+    check(memcmp(sums, again, (size_t)matrix.columns * sizeof *sums) == 0);
+    job.in = in;
+    job.sums = NULL;
+    job.products = again;
+    kernel->pass(&job, 0, matrix.rows);
+    check(compare_bits(lanes, again, products, matrix.rows) < 0);
+    check_intact(r);
+    void *all[] = {in, leaf, products, sums, again};
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        free(all[i]);
+    }
+}
+
+static void try_deflate(const norma_power_kernel *kernel, room *r, int64_t count, random_state *random)
+{
+    double *b = suite_alloc((size_t)count, sizeof *b);
+    for (int64_t i = 0; i < count; i++) {
+        element_set(element_statistic(r->dtype), b, i, random_normal(random));
+    }
+    room_place(r, 0, count, count % 2 ? GUARD_START : GUARD_END, random);
+    room_place(r, 2, count, count % 2 ? GUARD_END : GUARD_START, random);
+    kernel->deflate(r->tensor[0].data, b, r->tensor[2].data, count, 0.75, -1.25);
+    for (int64_t i = 0; i < count; i++) {
+        check_near(r, 2, i, (at(r, 0, i) - 1.25 * lane_at(r, b, i)) * 0.75, fabs(at(r, 0, i)) + 1.25 * fabs(lane_at(r, b, i)));
+    }
+    check_intact(r);
+    free(b);
+}
+
+static void run_power(const norma_power_kernel *kernel, room *r, random_state *random)
+{
+    static const int64_t rows[] = {1, 2, 3, 5, 15, 16, 17, 33, 127, 128, 129, 270};
+    static const int64_t columns[] = {1, 2, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 257};
+    for (size_t i = 0; i < COUNT_OF(rows) * COUNT_OF(columns); i += SUITE_QUICK ? 5 : 1) {
+        const shape_matrix matrix = {rows[i / COUNT_OF(columns)], columns[i % COUNT_OF(columns)]};
+        suite_case("%lld rows of %lld", (long long)matrix.rows, (long long)matrix.columns);
+        try_pass(kernel, r, matrix, random);
+    }
+    try_pass(kernel, r, (shape_matrix){5, 8192 + 40}, random); /* more than a leaf of columns */
+    for (int64_t count = 1; count < 40; count++) {
+        try_deflate(kernel, r, count, random);
+    }
+}
+
 static void test_kernel(const void *subject_)
 {
     const subject *s = subject_;
@@ -177,29 +307,20 @@ static void test_kernel(const void *subject_)
     if (!isa_on_cpu(s->isa)) {
         suite_skip("%s %s skipped (this CPU lacks it)", s->entry->name, isa);
     }
-    const norma_products_kernel *kernel = s->entry->kernel[s->isa];
+    const void *kernel = s->entry->kernel[s->isa];
     if (!kernel) {
         suite_fail("%s %s is not in this build, but the CPU has %s", s->entry->name, isa, isa);
     }
     random_state random = random_begin((uint64_t)s->isa);
     room r = {.dtype = s->entry->dtype};
     for (int i = 0; i < TENSORS; i++) {
-        r.tensor[i] = guard_create(100000 * sizeof(double));
+        r.tensor[i] = guard_create(ELEMENTS_MAX * sizeof(double));
     }
-    for (size_t i = 0; i < shape_lengths_count; i += SUITE_QUICK ? 5 : 1) {
-        suite_case("%lld elements", (long long)shape_lengths[i]);
-        try_run(kernel, &r, shape_lengths[i], i % 2 ? GUARD_START : GUARD_END, &random);
+    if (s->entry->algorithm == NORMA_PRODUCTS) {
+        run_products(kernel, &r, &random);
+    } else {
+        run_power(kernel, &r, &random);
     }
-    for (size_t i = 0; i < shape_matrices_count; i += 7) {
-        const shape_matrix matrix = shape_matrices[i];
-        if (matrix.columns <= NORMA_COLUMNS_MAX && matrix.rows * (matrix.columns + 3) <= 100000) {
-            suite_case("%lld rows of %lld", (long long)matrix.rows, (long long)matrix.columns);
-            try_columns(kernel, &r, matrix, &random);
-        }
-    }
-    try_columns(kernel, &r, (shape_matrix){1100, 33}, &random);
-    try_columns(kernel, &r, (shape_matrix){5, NORMA_COLUMNS_MAX}, &random);
-    try_scales(kernel, &r);
     for (int i = 0; i < TENSORS; i++) {
         guard_destroy(&r.tensor[i]);
     }
@@ -212,7 +333,7 @@ int main(int argc, char **argv)
     static suite_test tests[SUBJECTS_MAX];
     size_t count = 0;
     for (size_t i = 0; i < norma_weights_count && count + ISAS <= SUBJECTS_MAX; i++) {
-        for (int isa = NORMA_ISA_GENERIC; isa <= ISAS && norma_weights_table[i].algorithm == NORMA_PRODUCTS; isa++) {
+        for (int isa = NORMA_ISA_GENERIC; isa <= ISAS; isa++) {
             const subject made = {&norma_weights_table[i], (norma_isa)isa};
             subjects[count] = made;
             snprintf(tests[count].name, sizeof tests[count].name, "%s.%s", made.entry->name, norma_isa_name(made.isa));

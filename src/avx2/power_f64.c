@@ -1,0 +1,4 @@
+/* The power kernel for f64 on avx2. */
+#define NORMA_DTYPE f64
+#include "avx2/simd.h"
+#include "template/power.h"

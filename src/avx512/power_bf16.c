@@ -1,0 +1,4 @@
+/* The power kernel for bf16 on avx512. */
+#define NORMA_DTYPE bf16
+#include "avx512/simd.h"
+#include "template/power.h"

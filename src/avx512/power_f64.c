@@ -1,0 +1,4 @@
+/* The power kernel for f64 on avx512. */
+#define NORMA_DTYPE f64
+#include "avx512/simd.h"
+#include "template/power.h"

@@ -1,0 +1,4 @@
+/* The power kernel for f16 on generic. */
+#define NORMA_DTYPE f16
+#include "generic/simd.h"
+#include "template/power.h"

@@ -1,0 +1,4 @@
+/* The power kernel for bf16 on neon. */
+#define NORMA_DTYPE bf16
+#include "neon/simd.h"
+#include "template/power.h"

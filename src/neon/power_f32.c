@@ -1,0 +1,4 @@
+/* The power kernel for f32 on neon. */
+#define NORMA_DTYPE f32
+#include "neon/simd.h"
+#include "template/power.h"
