@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "error.h"
+
 typedef struct operand_list {
     norma_operand *operands;
     int count;
@@ -52,4 +54,37 @@ int norma_operands_of(const norma_problem *problem, norma_operand operands[NORMA
     append(&list, (norma_operand){FIELD(running_mean), statistic, channels, true, problem->updates, false});
     append(&list, (norma_operand){FIELD(running_variance), statistic, channels, true, problem->updates, false});
     return list.count;
+}
+
+norma_status norma_operand_check(const norma_operand *operand, const void *data)
+{
+    const size_t size = norma_dtype_size(operand->dtype);
+    if (!data && operand->needed) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected a tensor, got NULL", operand->name);
+    }
+    if (data && !operand->taken) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: this plan takes none (its op, or desc.statistics), expected NULL",
+                          operand->name);
+    }
+    if ((uintptr_t)data % size != 0) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected an address aligned to its element of %zu bytes, got %p",
+                          operand->name, size, data);
+    }
+    return NORMA_SUCCESS;
+}
+
+bool norma_rows_interleave(const norma_problem *problem, const void *a, const void *b)
+{
+    const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
+    if (problem->epilogue.y_dtype != problem->dtype) {
+        return false;
+    }
+    if (problem->geometry != NORMA_ROWS || problem->kept[0].x_stride != problem->kept[0].y_stride) {
+        return false;
+    }
+    const int64_t stride = problem->kept[0].x_stride * size;
+    const int64_t row = problem->length * size;
+    const uintptr_t first = (uintptr_t)a, second = (uintptr_t)b;
+    const int64_t apart = (int64_t)((first > second ? first - second : second - first) % (uintptr_t)stride);
+    return apart >= row && stride - apart >= row;
 }

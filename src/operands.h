@@ -24,8 +24,21 @@ enum { NORMA_OPERANDS_MAX = 20, NORMA_OPERAND_X = 0, NORMA_OPERAND_Y = 1 };
 /* Fills the table, x and y first, and returns how many there are. (args.updates is no tensor.) */
 int norma_operands_of(const norma_problem *problem, norma_operand operands[NORMA_OPERANDS_MAX]);
 
-/* An operand's pointer. */
-static inline const void *norma_operand_get(const norma_operand *operand, const norma_args *args)
+/* Refuses a tensor that the operand has no use for, one that is missing, and one that is not aligned to its elements. */
+norma_status norma_operand_check(const norma_operand *operand, const void *data);
+
+/* Whether the bytes of two tensors overlap. NULL overlaps nothing. */
+static inline bool norma_bytes_overlap(const void *a, int64_t a_bytes, const void *b, int64_t b_bytes)
+{
+    const uintptr_t a_begin = (uintptr_t)a, b_begin = (uintptr_t)b;
+    return a && b && a_begin < b_begin + (uintptr_t)b_bytes && b_begin < a_begin + (uintptr_t)a_bytes;
+}
+
+/* Whether rows of two tensors, which lie at strides of x and of y, interleave as columns of one wider matrix do. */
+bool norma_rows_interleave(const norma_problem *problem, const void *a, const void *b);
+
+/* An operand's pointer, in norma_args or whatever its field is of. */
+static inline const void *norma_operand_get(const norma_operand *operand, const void *args)
 {
     const void *data;
     memcpy(&data, (const char *)args + operand->field, sizeof data);

@@ -13,25 +13,7 @@ typedef struct range {
 
 static bool overlap(const range *a, const range *b)
 {
-    const uintptr_t a_begin = (uintptr_t)a->data, b_begin = (uintptr_t)b->data;
-    return a->data && b->data && a_begin < b_begin + (uintptr_t)b->bytes && b_begin < a_begin + (uintptr_t)a->bytes;
-}
-
-/* Rows of x and of y may interleave, as columns of one wider matrix do. */
-static bool rows_interleave(const norma_problem *problem, const range *x, const range *y)
-{
-    const int64_t size = (int64_t)norma_dtype_size(problem->dtype);
-    if (problem->epilogue.y_dtype != problem->dtype) {
-        return false;
-    }
-    if (problem->geometry != NORMA_ROWS || problem->kept[0].x_stride != problem->kept[0].y_stride) {
-        return false;
-    }
-    const int64_t stride = problem->kept[0].x_stride * size;
-    const int64_t row = problem->length * size;
-    const uintptr_t a = (uintptr_t)x->data, b = (uintptr_t)y->data;
-    const int64_t apart = (int64_t)((a > b ? a - b : b - a) % (uintptr_t)stride);
-    return apart >= row && stride - apart >= row;
+    return norma_bytes_overlap(a->data, a->bytes, b->data, b->bytes);
 }
 
 static bool same_place(const norma_problem *problem, const norma_args *args)
@@ -73,29 +55,12 @@ static norma_status check_overlap(const norma_plan *plan, const norma_args *args
             if (adds_in_place(problem, out, other)) {
                 continue;
             }
-            if (y_and_x && (same_place(problem, args) || rows_interleave(problem, other, out))) {
+            if (y_and_x && (same_place(problem, args) || norma_rows_interleave(problem, other->data, out->data))) {
                 continue;
             }
             return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: overlaps args.%s%s", out->name, other->name,
                               y_and_x ? "; y may be x itself, with the same strides, or apart from it" : "");
         }
-    }
-    return NORMA_SUCCESS;
-}
-
-static norma_status check_tensor(const norma_operand *operand, const void *data)
-{
-    const size_t size = norma_dtype_size(operand->dtype);
-    if (!data && operand->needed) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected a tensor, got NULL", operand->name);
-    }
-    if (data && !operand->taken) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: this plan takes none (its op, or desc.statistics), expected NULL",
-                          operand->name);
-    }
-    if ((uintptr_t)data % size != 0) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected an address aligned to its element of %zu bytes, got %p",
-                          operand->name, size, data);
     }
     return NORMA_SUCCESS;
 }
@@ -127,7 +92,7 @@ static norma_status check_args(const norma_plan *plan, const norma_args *args)
 {
     for (int i = 0; i < plan->operands_count; i++) {
         const norma_operand *operand = &plan->operands[i];
-        const norma_status status = check_tensor(operand, norma_operand_get(operand, args));
+        const norma_status status = norma_operand_check(operand, norma_operand_get(operand, args));
         if (status != NORMA_SUCCESS) {
             return status;
         }

@@ -563,6 +563,60 @@ NORMA_API norma_status norma_run(const norma_plan *plan, const norma_args *args)
 NORMA_API size_t norma_plan_describe(const norma_plan *plan, char *buffer, size_t size);
 
 /* ------------------------------------------------------------------------------------------------------------
+ * Backward: gradients of x, scale and shift
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* The tensors of one backward run of a plan, of the types and strides of its forward run: what belongs to x lies as x, what
+ * belongs to y as y. Any of dx, dscale, dshift and dresidual may be NULL. dx may be dy or dsum itself, dresidual a dense dy;
+ * otherwise no output may overlap an input or another output. */
+typedef struct norma_backward_args {
+    size_t struct_size; /* sizeof(norma_backward_args) */
+    const void *x;      /* as in norma_args; with NORMA_RESIDUAL_BEFORE what its sum received */
+    const void *dy;     /* the gradient of y */
+    void *dx;           /* out: the gradient of x; with NORMA_RESIDUAL_BEFORE of the residual, too */
+    void *dscale;       /* out, in the shape and type of scale, likewise: summed up over all elements that share one */
+    void *dshift;
+    const void *scale; /* as in the forward run */
+    const void *mean;  /* what args.mean and args.rstd received, in whatever form desc.saved says; both NULL (RMS and Lp norm
+                          have rstd alone): computed again */
+    const void *rstd;
+    const void *given_mean; /* with NORMA_STATISTICS_GIVEN as in the forward run: they have no gradient */
+    const void *given_variance;
+    const void *y;       /* after NORMA_RELU: what y received, or instead of it */
+    const uint8_t *mask; /* its bits: see norma_relu_mask() */
+    const void
+        *dsum; /* with NORMA_RESIDUAL_BEFORE, or NULL: the gradient that args.sum has from elsewhere, dense; added to dx */
+    void *dresidual; /* out, with NORMA_RESIDUAL_AFTER: the gradient of the residual, dense */
+    void *workspace; /* norma_backward_workspace() bytes, aligned to double; nobody else's during the run */
+    void *pool;      /* goes before the context's pool for this run when not NULL */
+} norma_backward_args;
+
+/* Bytes that norma_backward() needs beside its tensors, whatever of them is given; 0 for NULL. Follows from the shape alone. */
+NORMA_API size_t norma_backward_workspace(const norma_plan *plan);
+
+/* Computes the gradients of a forward run. With xn = (x - mean) / D, D its divisor, g = dy * scale (1 + scale where that is
+ * what multiplies) and means over each reduced set,
+ *
+ *     dx = (g - mean(g) - xn * mean(g * xn)) / D,   dscale = sum of dy * xn,   dshift = sum of dy;
+ *
+ * RMS norm has no mean(g); Lp norm with p = 2 no mean(g) and a sum for the last mean; with given statistics dx = g / D. Other
+ * epsilon_modes than INSIDE and NONE follow D's derivative, of which FLOOR's is 0 below the floor; where D is 0, so is dx.
+ * After NORMA_RELU dy counts where y > 0. Rounding before the scale (NORMA_RMS_ROUND_THEN_SCALE) counts as none.
+ *
+ * dx, dscale and dshift are the same bits for any number of threads and on every instruction set with fused multiply-add, and
+ * dx of a set depends on no other set. A saved f32 mean is set right on the way: far from zero it does not hold what xn needs.
+ * (Ioffe, Szegedy, arXiv 1502.03167, section 3; Zhang, Sennrich, arXiv 1910.07467, section 4.)
+ *
+ * Allocates nothing; any threads may run a plan at once, each with a workspace of its own. Errors: NORMA_UNSUPPORTED for an
+ * activation other than NORMA_RELU and for p = 1; NORMA_INVALID_ARGUMENT as for norma_run(), for one of mean and rstd without
+ * the other, and for y and mask both or neither after NORMA_RELU; nothing is written then. */
+NORMA_API norma_status norma_backward(const norma_plan *plan, const norma_backward_args *args);
+
+/* Packs what a ReLU's gradient needs of y: bit i % 8 of mask[i / 8] is set unless y[i] <= 0. `count` elements of y, (count + 7)
+ * / 8 bytes of mask. Errors: NORMA_INVALID_ARGUMENT for an unknown dtype, a negative count, NULL. */
+NORMA_API norma_status norma_relu_mask(norma_dtype dtype, const void *y, int64_t count, uint8_t *mask);
+
+/* ------------------------------------------------------------------------------------------------------------
  * One call, no plan: the same kernels on the process's default context
  * ------------------------------------------------------------------------------------------------------------ */
 

@@ -1,0 +1,327 @@
+/* norma_backward(): what its tensors must be, and which driver runs. */
+#include <stdalign.h>
+
+#include "drivers/backward.h"
+#include "error.h"
+
+#ifdef NORMA_HAVE_AVX2
+#define AVX2_KERNEL(name) &name##_avx2
+#else
+#define AVX2_KERNEL(name) NULL
+#endif
+#ifdef NORMA_HAVE_AVX512
+#define AVX512_KERNEL(name) &name##_avx512
+#else
+#define AVX512_KERNEL(name) NULL
+#endif
+#ifdef NORMA_HAVE_NEON
+#define NEON_KERNEL(name) &name##_neon
+#else
+#define NEON_KERNEL(name) NULL
+#endif
+
+#define DTYPE_f32 NORMA_F32
+#define DTYPE_f64 NORMA_F64
+#define DTYPE_bf16 NORMA_BF16
+#define DTYPE_f16 NORMA_F16
+
+#define X(dtype)                                                                                                               \
+    [DTYPE_##dtype] = {[NORMA_ISA_GENERIC] = &norma_backward_##dtype##_generic,                                                \
+                       [NORMA_ISA_AVX2] = AVX2_KERNEL(norma_backward_##dtype),                                                 \
+                       [NORMA_ISA_AVX512] = AVX512_KERNEL(norma_backward_##dtype),                                             \
+                       [NORMA_ISA_NEON] = NEON_KERNEL(norma_backward_##dtype)},
+static const norma_backward_kernel *const kernels[NORMA_F16 + 1][NORMA_ISA_NEON + 1] = {
+#include "backward.def"
+};
+#undef X
+
+const norma_backward_kernel *norma_backward_find(norma_dtype dtype, norma_isa isa)
+{
+    return kernels[dtype][isa];
+}
+
+norma_backward_way norma_backward_way_of(const norma_problem *problem)
+{
+    if (problem->geometry == NORMA_FIBERS) {
+        return problem->takes_scale && !problem->channels ? NORMA_ALONG_ROWS : NORMA_BY_COLUMNS;
+    }
+    const bool along =
+        problem->geometry == NORMA_ROWS && !problem->given && (!problem->channels || norma_channels_along(problem));
+    return along ? NORMA_BY_ROWS : NORMA_BY_RUNS;
+}
+
+static norma_backward_space space_of(const norma_problem *problem)
+{
+    const norma_backward_space none = {0, 0, 0, 0, 0};
+    if (problem->empty) {
+        return none;
+    }
+    switch (norma_backward_way_of(problem)) {
+    case NORMA_BY_ROWS:
+        return norma_backward_rows_space(problem);
+    case NORMA_BY_RUNS:
+        return norma_backward_runs_space(problem);
+    case NORMA_BY_COLUMNS:
+        return norma_backward_columns_space(problem);
+    default:
+        return norma_backward_along_space(problem);
+    }
+}
+
+size_t norma_backward_workspace(const norma_plan *plan)
+{
+    if (!plan) {
+        return 0;
+    }
+    const norma_backward_space space = space_of(&plan->problem);
+    const int64_t bytes = space.sets + space.sums + space.parameters + space.leaves + space.scale;
+    return (size_t)norma_divide_up(bytes, alignof(double)) * alignof(double);
+}
+
+/* Which activations' gradients follow from y. */
+static norma_status check_plan(const norma_plan *plan)
+{
+    if (plan->desc.activation != NORMA_IDENTITY && plan->desc.activation != NORMA_RELU) {
+        return norma_fail(NORMA_UNSUPPORTED, "plan: norma_backward goes through no activation but relu, the plan has %s",
+                          norma_activation_name(plan->desc.activation));
+    }
+    if (plan->problem.normalizer.statistic == NORMA_MAGNITUDES) {
+        return norma_fail(NORMA_UNSUPPORTED, "plan: norma_backward has no lp_norm with p = 1, which has no gradient at 0");
+    }
+    return NORMA_SUCCESS;
+}
+
+enum { TENSORS_MAX = 16, TENSOR_X = 0, TENSOR_DY = 1, TENSOR_Y = 2, TENSOR_DSUM = 3, TENSOR_DX = 4, TENSOR_DRESIDUAL = 5 };
+
+#define FIELD(member) #member, offsetof(norma_backward_args, member)
+
+/* The tensors, those above first, and the mask and the workspace, which are bytes, last. */
+static int tensors_of(const norma_plan *plan, const norma_backward_args *args, norma_operand *tensors)
+{
+    const norma_problem *problem = &plan->problem;
+    const bool some = !problem->empty, given = problem->given, relu = plan->desc.activation == NORMA_RELU;
+    const norma_dtype x = problem->dtype, parameter = problem->parameter_dtype, statistic = problem->statistic_dtype;
+    const int64_t parameters = norma_problem_parameters(problem), sets = problem->sets;
+    const int64_t elements = some ? sets * problem->count : 0;
+    const norma_operand all[] = {
+        {FIELD(x), x, problem->x_span, false, true, some},
+        {FIELD(dy), x, problem->y_span, false, true, some},
+        {FIELD(y), x, problem->y_span, false, relu, false},
+        {FIELD(dsum), x, elements, false, problem->sums, false},
+        {FIELD(dx), x, problem->x_span, true, true, false},
+        {FIELD(dresidual), x, elements, true, problem->epilogue.residual, false},
+        {FIELD(dscale), parameter, parameters, true, problem->takes_scale, false},
+        {FIELD(dshift), parameter, parameters, true, problem->takes_shift, false},
+        {FIELD(scale), parameter, parameters, false, problem->takes_scale, false},
+        {FIELD(mean), statistic, sets, false, problem->takes_mean, some && args->rstd && problem->takes_mean},
+        {FIELD(rstd), statistic, sets, false, !given, some && args->mean},
+        {FIELD(given_mean), statistic, problem->channels, false, given, some && given},
+        {FIELD(given_variance), statistic, problem->channels, false, given, some && given},
+    };
+    const int count = sizeof all / sizeof *all;
+    memcpy(tensors, all, sizeof all);
+    return count;
+}
+
+/* dx may be dy or dsum, and dresidual a dense dy: they are read and written element by element. */
+static bool in_place(const norma_problem *problem, int out, int in)
+{
+    const bool alike =
+        problem->geometry != NORMA_ROWS || problem->outer <= 1 || problem->kept[0].x_stride == problem->kept[0].y_stride;
+    const bool dense = problem->y_span == problem->sets * problem->count;
+    return (out == TENSOR_DX && ((in == TENSOR_DY && alike) || in == TENSOR_DSUM)) ||
+           (out == TENSOR_DRESIDUAL && in == TENSOR_DY && dense);
+}
+
+typedef struct bytes {
+    const char *name;
+    const void *data;
+    int64_t size;
+    bool output;
+} bytes;
+
+static norma_status check_overlap(const norma_plan *plan, const norma_backward_args *args, const norma_operand *tensors,
+                                  int count)
+{
+    const norma_problem *problem = &plan->problem;
+    bytes all[TENSORS_MAX];
+    for (int i = 0; i < count; i++) {
+        const norma_operand *o = &tensors[i];
+        all[i] = (bytes){o->name, norma_operand_get(o, args), norma_operand_bytes(o), o->output};
+    }
+    all[count++] = (bytes){"mask", args->mask, (problem->sets * problem->count + 7) / 8, false};
+    all[count++] = (bytes){"workspace", args->workspace, (int64_t)norma_backward_workspace(plan), true};
+    for (int a = 0; a < count; a++) {
+        for (int b = 0; all[a].output && b < count; b++) {
+            const bytes *out = &all[a], *other = &all[b];
+            if (a == b || (other->output && b < a) || !norma_bytes_overlap(out->data, out->size, other->data, other->size)) {
+                continue;
+            }
+            if (out->data == other->data && in_place(problem, a, b)) {
+                continue;
+            }
+            if (a == TENSOR_DX && b <= TENSOR_Y && norma_rows_interleave(problem, out->data, other->data)) {
+                continue;
+            }
+            return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: overlaps args.%s%s", out->name, other->name,
+                              a == TENSOR_DX ? "; dx may be dy or dsum itself, with the same strides, or apart" : "");
+        }
+    }
+    return NORMA_SUCCESS;
+}
+
+static norma_status check_mask(const norma_plan *plan, const norma_backward_args *args)
+{
+    const bool relu = plan->desc.activation == NORMA_RELU;
+    if (args->mask && !relu) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.mask: this plan has no relu, expected NULL");
+    }
+    if (relu && !plan->problem.empty && !args->y == !args->mask) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.y: after a relu expected either y or args.mask, got %s",
+                          args->y ? "both" : "neither");
+    }
+    return NORMA_SUCCESS;
+}
+
+static norma_status check_outputs(const norma_plan *plan, const norma_backward_args *args)
+{
+    if (!args->dx && !args->dscale && !args->dshift && !args->dresidual) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.dx: expected dx, dscale, dshift or dresidual, got none of them");
+    }
+    const size_t least = norma_backward_workspace(plan);
+    if (least > 0 && !args->workspace) {
+        return norma_fail(NORMA_INVALID_ARGUMENT,
+                          "args.workspace: expected the %zu bytes that norma_backward_workspace() tells, got NULL", least);
+    }
+    if ((uintptr_t)args->workspace % alignof(double) != 0) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args.workspace: expected an address aligned to %zu bytes, got %p",
+                          alignof(double), args->workspace);
+    }
+    return NORMA_SUCCESS;
+}
+
+static norma_status check_args(const norma_plan *plan, const norma_backward_args *args, const norma_args *given)
+{
+    norma_operand tensors[TENSORS_MAX];
+    const int count = tensors_of(plan, args, tensors);
+    for (int i = 0; i < count; i++) {
+        const norma_status status = norma_operand_check(&tensors[i], norma_operand_get(&tensors[i], args));
+        if (status != NORMA_SUCCESS) {
+            return status;
+        }
+    }
+    norma_status status = check_mask(plan, args);
+    if (status == NORMA_SUCCESS) {
+        status = check_outputs(plan, args);
+    }
+    if (status == NORMA_SUCCESS) {
+        status = norma_running_check(plan, given);
+    }
+    return status == NORMA_SUCCESS && !plan->problem.empty ? check_overlap(plan, args, tensors, count) : status;
+}
+
+/* Gradients of parameters that no element has a share in are 0. */
+static void clear_parameters(const norma_plan *plan, const norma_backward_args *args)
+{
+    const norma_problem *problem = &plan->problem;
+    const size_t size = (size_t)norma_problem_parameters(problem) * norma_dtype_size(problem->parameter_dtype);
+    if (args->dscale && size > 0) {
+        memset(args->dscale, 0, size);
+    }
+    if (args->dshift && size > 0) {
+        memset(args->dshift, 0, size);
+    }
+}
+
+/* Joint work of all drivers, then the one that suits the problem. */
+static void drive(norma_backward_run *run)
+{
+    const norma_problem *problem = &run->plan->problem;
+    const norma_backward_way way = norma_backward_way_of(problem);
+    const norma_backward_space space = space_of(problem);
+    char *at = run->args->workspace;
+    norma_set *sets = (norma_set *)(void *)at;
+    run->cells.sums = (norma_sums *)(void *)(at + space.sets);
+    run->parameters = (double *)(void *)(at + space.sets + space.sums);
+    if (run->args->dresidual) {
+        norma_backward_residual(run);
+    }
+    if (!run->args->dx && !norma_wants_parameters(run)) {
+        return;
+    }
+    const bool again = !problem->given && !run->args->rstd;
+    switch (way) {
+    case NORMA_BY_ROWS: /* computes statistics again as it goes */
+        norma_backward_by_rows(run);
+        return;
+    case NORMA_BY_RUNS:
+        if (again) {
+            norma_backward_sets_of_runs(run, sets);
+        }
+        norma_backward_by_runs(run);
+        return;
+    case NORMA_BY_COLUMNS:
+    case NORMA_ALONG_ROWS:
+        if (again) {
+            norma_backward_sets_of_columns(run, sets);
+        }
+        (way == NORMA_BY_COLUMNS ? norma_backward_by_columns : norma_backward_along_rows)(run);
+    }
+}
+
+norma_status norma_backward(const norma_plan *plan, const norma_backward_args *args)
+{
+    if (!plan) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "plan: expected a plan, got NULL (did norma_plan_create() fail?)");
+    }
+    if (!args) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "args: expected the tensors of this run, got NULL");
+    }
+    norma_backward_args known;
+    norma_status status = norma_read_struct("args", &known, sizeof known, sizeof known, args);
+    if (status != NORMA_SUCCESS) {
+        return status;
+    }
+    norma_backward_run run = {.plan = plan, .args = &known};
+    run.given.given_mean = known.given_mean;
+    run.given.given_variance = known.given_variance;
+    status = check_plan(plan);
+    if (status == NORMA_SUCCESS) {
+        status = check_args(plan, &known, &run.given);
+    }
+    if (status != NORMA_SUCCESS) {
+        return status;
+    }
+    if (plan->problem.empty) {
+        clear_parameters(plan, &known);
+        return NORMA_SUCCESS;
+    }
+    run.kernel = norma_backward_find(plan->problem.dtype, plan->blocking.isa);
+    const norma_gradients at = {known.x, known.dy, known.y, known.mask, 0, known.dsum, known.dx};
+    run.at = at;
+    drive(&run);
+    return NORMA_SUCCESS;
+}
+
+norma_status norma_relu_mask(norma_dtype dtype, const void *y, int64_t count, uint8_t *mask)
+{
+    if (!norma_dtype_known(dtype)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "dtype: expected NORMA_F32, NORMA_F64, NORMA_BF16 or NORMA_F16, got %d",
+                          (int)dtype);
+    }
+    if (count < 0 || (count > 0 && (!y || !mask))) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "%s: expected %s",
+                          count < 0 ? "count"
+                          : y       ? "mask"
+                                    : "y",
+                          count < 0 ? "at least 0" : "a tensor, got NULL");
+    }
+    for (int64_t first = 0; first < count; first += 8) {
+        unsigned bits = 0;
+        for (int64_t i = first; i < count && i < first + 8; i++) {
+            bits |= (unsigned)!(norma_dtype_get(dtype, y, i) <= 0) << (i - first);
+        }
+        mask[first / 8] = (uint8_t)bits;
+    }
+    return NORMA_SUCCESS;
+}

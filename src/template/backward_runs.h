@@ -1,0 +1,78 @@
+/* Runs that are of one channel each: batch, instance and group norm of planes. */
+#ifndef NORMA_BACKWARD_RUNS_H
+#define NORMA_BACKWARD_RUNS_H
+
+#include "template/gradient.h"
+
+static void backward_reduce(const norma_backward_runs_job *job, const norma_set *sets, bool each, norma_sums *sums)
+{
+    const sum_step step = {false, true};
+    const parameters none = parameters_of(NULL, true, ones);
+    for (int64_t r = 0; r < job->runs; r++) {
+        const source from = source_at(&job->at, r * job->stride, r * job->stride, r * job->stride);
+        sums[r] = sum_run(step, &from, &none, job->count, lane_set_of(&sets[each ? r : 0]));
+    }
+}
+
+/* The terms of a set in lanes, with the lag in the rest. */
+typedef struct lane_terms {
+    vec center;
+    vec rate;
+    vec of_g;
+    vec of_x;
+    vec rest;
+} lane_terms;
+
+INLINE lane_terms lane_terms_of(const norma_terms *terms)
+{
+    const lane_terms lanes = {V(set1)((real)terms->center), V(set1)(real_factor(terms->rate)), V(set1)(real_term(terms->of_g)),
+                              V(set1)(real_term(terms->of_x)), V(set1)(real_term(terms->rest - terms->of_x * terms->lag))};
+    return lanes;
+}
+
+INLINE vec gradient_of(const lane_terms *t, const source *from, int64_t i, int lanes)
+{
+    const vec xn = V(mul)(V(sub)(load_lanes(from->x + i, lanes), t->center), t->rate);
+    const vec dx = V(fma)(load_dy(from, i, lanes), t->of_g, V(fma)(xn, t->of_x, t->rest));
+    return from->dsum ? V(add)(dx, load_lanes(from->dsum + i, lanes)) : dx;
+}
+
+INLINE void apply_run(const lane_terms *terms, const source *from, element *dx, int64_t count, bool stream)
+{
+    enum { AT_ONCE = 4 };
+    int64_t i = 0;
+    NO_UNROLL
+    for (; i + AT_ONCE * NORMA_WIDTH <= count; i += AT_ONCE * NORMA_WIDTH) {
+        UNROLL
+        for (int k = 0; k < AT_ONCE; k++) {
+            store_dx(dx + i + k * NORMA_WIDTH, gradient_of(terms, from, i + k * NORMA_WIDTH, NORMA_WIDTH), NORMA_WIDTH, stream);
+        }
+    }
+    NO_UNROLL
+    for (; i < count; i += NORMA_WIDTH) {
+        const int lanes = count - i < NORMA_WIDTH ? (int)(count - i) : NORMA_WIDTH;
+        store_dx(dx + i, gradient_of(terms, from, i, lanes), lanes, false);
+    }
+}
+
+static void backward_apply(const norma_backward_runs_job *job, const norma_terms *terms, bool each)
+{
+    for (int64_t r = 0; r < job->runs; r++) {
+        const source from = source_at(&job->at, r * job->stride, r * job->stride, r * job->stride);
+        const lane_terms lanes = lane_terms_of(&terms[each ? r : 0]);
+        element *dx = dx_at(&job->at, r * job->stride);
+        apply_run(&lanes, &from, dx, job->count, job->stream && streams_to(dx, 0));
+    }
+}
+
+static void backward_pass(const norma_gradients *at, void *to, int64_t count)
+{
+    const source from = source_at(at, 0, 0, 0);
+    NO_UNROLL
+    for (int64_t i = 0; i < count; i += NORMA_WIDTH) {
+        const int lanes = count - i < NORMA_WIDTH ? (int)(count - i) : NORMA_WIDTH;
+        store_dx((element *)to + i, load_dy(&from, i, lanes), lanes, false);
+    }
+}
+
+#endif
