@@ -13,7 +13,6 @@
 
 enum {
     ROWS = 16,
-    COLUMN_CHAINS = 2,
     COLUMN_VECTORS = NORMA_REGISTERS / 8, /* columns side by side whose terms are in registers */
     NARROW_ROWS = 32,                     /* written at a time of a matrix no wider than that */
     WIDE_ROWS = 2                         /* of others */
@@ -51,62 +50,60 @@ INLINE int64_t offset_of_row(const norma_backward_columns_job *job, int64_t row)
     return offset;
 }
 
-INLINE void column_add(bool scaled, gradient_chains *c, int chain, const gradient_chunk *chunk, int k, int64_t at, int lanes,
-                       vec center, vec rate)
+/* `vectors` (a constant) of columns over the chunk. */
+INLINE void sum_vectors(sum_step step, gradient_strip *s, const gradient_chunk *chunk, int64_t at, int vectors, int lanes)
 {
-    const vec dy = load_dy(&chunk->row[k], at, lanes);
-    const vec g = scaled ? V(mul)(dy, V(set1)(chunk->scale[k])) : dy;
-    const vec xn = V(mul)(V(sub)(load_lanes(chunk->row[k].x + at, lanes), center), rate);
-    c->sum[0][chain] = V(add)(c->sum[0][chain], g);
-    c->sum[1][chain] = V(fma)(g, xn, c->sum[1][chain]);
-    c->sum[2][chain] = V(add)(c->sum[2][chain], xn);
-}
-
-/* One vector of columns over the chunk, whose number of rows is a constant where it is whole. */
-INLINE void sum_vector(bool scaled, gradient_strip *s, const gradient_chunk *chunk, int rows, int64_t at, int lanes)
-{
-    const vec center = V(load)(s->center + at), rate = V(load)(s->rate + at);
     const int64_t ahead = s->job->ahead;
-    gradient_chains c;
+    vec center[COLUMN_VECTORS], rate[COLUMN_VECTORS], sum[3][COLUMN_VECTORS];
     UNROLL
-    for (int k = 0; k < COLUMN_CHAINS; k++) {
-        c.sum[0][k] = c.sum[1][k] = c.sum[2][k] = V(zero)();
+    for (int v = 0; v < vectors; v++) {
+        center[v] = V(load)(s->center + at + v * NORMA_WIDTH);
+        rate[v] = V(load)(s->rate + at + v * NORMA_WIDTH);
+        sum[0][v] = sum[1][v] = sum[2][v] = V(zero)();
     }
-    int k = 0;
-    for (; k + COLUMN_CHAINS <= rows; k += COLUMN_CHAINS) {
+    NO_UNROLL
+    for (int k = 0; k < chunk->rows; k++) {
+        const source *row = &chunk->row[k];
         UNROLL
-        for (int j = 0; j < COLUMN_CHAINS; j++) {
-            if (ahead && at % (NORMA_LINE_VECTORS * NORMA_WIDTH) == 0) {
-                simd_prefetch(chunk->row[k + j].x + at + ahead);
-                simd_prefetch(chunk->row[k + j].dy + at + ahead);
+        for (int v = 0; v < vectors; v++) {
+            const int64_t i = at + v * NORMA_WIDTH;
+            if (ahead && lanes == NORMA_WIDTH && v % NORMA_LINE_VECTORS == 0) {
+                simd_prefetch(row->x + i + ahead);
+                simd_prefetch(row->dy + i + ahead);
             }
-            column_add(scaled, &c, j, chunk, k + j, at, lanes, center, rate);
+            const vec dy = load_dy(step.masked, row, i, lanes);
+            const vec g = step.scaled ? V(mul)(dy, V(set1)(chunk->scale[k])) : dy;
+            const vec xn = V(mul)(V(sub)(load_lanes(row->x + i, lanes), center[v]), rate[v]);
+            sum[0][v] = V(add)(sum[0][v], g);
+            sum[1][v] = V(fma)(g, xn, sum[1][v]);
+            sum[2][v] = V(add)(sum[2][v], xn);
         }
-    }
-    if (k < rows) {
-        column_add(scaled, &c, 0, chunk, k, at, lanes, center, rate);
     }
     UNROLL
     for (int q = 0; q < 3; q++) {
-        const vec sum = V(add)(c.sum[q][0], c.sum[q][1]);
-        V(store)(s->leaf[q] + at, chunk->opens ? sum : V(add)(V(load)(s->leaf[q] + at), sum));
+        UNROLL
+        for (int v = 0; v < vectors; v++) {
+            real *leaf = s->leaf[q] + at + v * NORMA_WIDTH;
+            V(store)(leaf, chunk->opens ? sum[q][v] : V(add)(V(load)(leaf), sum[q][v]));
+        }
     }
 }
 
-INLINE void sum_chunk(bool scaled, gradient_strip *s, const gradient_chunk *chunk, int rows, int64_t columns)
+INLINE void sum_chunk(sum_step step, gradient_strip *s, const gradient_chunk *chunk, int64_t columns)
 {
     int64_t at = 0;
     NO_UNROLL
-    for (; at + NORMA_WIDTH <= columns; at += NORMA_WIDTH) {
-        sum_vector(scaled, s, chunk, rows, at, NORMA_WIDTH);
+    for (; at + COLUMN_VECTORS * NORMA_WIDTH <= columns; at += COLUMN_VECTORS * NORMA_WIDTH) {
+        sum_vectors(step, s, chunk, at, COLUMN_VECTORS, NORMA_WIDTH);
     }
-    if (at < columns) {
-        sum_vector(scaled, s, chunk, rows, at, (int)(columns - at));
+    NO_UNROLL
+    for (; at < columns; at += NORMA_WIDTH) {
+        sum_vectors(step, s, chunk, at, 1, columns - at < NORMA_WIDTH ? (int)(columns - at) : NORMA_WIDTH);
     }
 }
 
 /* Rows [first, last), one leaf, of the strip's first columns, into the sums. */
-INLINE void sum_leaf(bool scaled, gradient_strip *s, int64_t columns, int64_t first, int64_t last)
+INLINE void sum_leaf(sum_step step, gradient_strip *s, int64_t columns, int64_t first, int64_t last)
 {
     const norma_backward_columns_job *job = s->job;
     const parameters scale = parameters_of(job->scale, job->wide, ones);
@@ -115,15 +112,11 @@ INLINE void sum_leaf(bool scaled, gradient_strip *s, int64_t columns, int64_t fi
         for (int k = 0; k < chunk.rows; k++) {
             const int64_t at = offset_of_row(job, row + k) + s->first;
             chunk.row[k] = source_at(&job->at, at, at, at);
-            if (scaled) {
+            if (step.scaled) {
                 chunk.scale[k] = parameter_at(&scale, row + k);
             }
         }
-        if (chunk.rows == ROWS) {
-            sum_chunk(scaled, s, &chunk, ROWS, columns);
-        } else {
-            sum_chunk(scaled, s, &chunk, chunk.rows, columns);
-        }
+        sum_chunk(step, s, &chunk, columns);
     }
     for (int q = 0; q < 3; q++) {
         for (int64_t i = 0; i < columns; i++) {
@@ -132,7 +125,7 @@ INLINE void sum_leaf(bool scaled, gradient_strip *s, int64_t columns, int64_t fi
     }
 }
 
-INLINE void sum_columns(bool scaled, const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin,
+INLINE void sum_columns(sum_step step, const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin,
                         int64_t end, const norma_set *sets, norma_sums *sums)
 {
     gradient_strip s;
@@ -148,10 +141,10 @@ INLINE void sum_columns(bool scaled, const norma_backward_columns_job *job, int6
         s.sum[0][i] = s.sum[1][i] = s.sum[2][i] = 0;
     }
     for (int64_t row = begin; row < end; row += NORMA_FIBER_LEAF) {
-        sum_leaf(scaled, &s, s.columns, row, end - row < NORMA_FIBER_LEAF ? end : row + NORMA_FIBER_LEAF);
+        sum_leaf(step, &s, s.columns, row, end - row < NORMA_FIBER_LEAF ? end : row + NORMA_FIBER_LEAF);
     }
     if (job->rest && end == job->rows) {
-        sum_leaf(scaled, &s, job->rest, end, end + 1);
+        sum_leaf(step, &s, job->rest, end, end + 1);
     }
     for (int64_t i = 0; i < s.columns; i++) {
         const norma_sums part = {s.sum[0][i], s.sum[1][i], s.sum[2][i]};
@@ -159,17 +152,20 @@ INLINE void sum_columns(bool scaled, const norma_backward_columns_job *job, int6
     }
 }
 
-static void backward_reduce_columns(const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin,
-                                    int64_t end, const norma_set *sets, norma_sums *sums)
-{
-    sum_columns(false, job, first, last, begin, end, sets, sums);
-}
+#define DEFINE_REDUCE(name, scaled)                                                                                            \
+    static void name(const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin, int64_t end,           \
+                     const norma_set *sets, norma_sums *sums)                                                                  \
+    {                                                                                                                          \
+        const sum_step step = {scaled, true, false}, masked_step = {scaled, true, true};                                       \
+        if (is_masked(&job->at)) {                                                                                             \
+            sum_columns(masked_step, job, first, last, begin, end, sets, sums);                                                \
+        } else {                                                                                                               \
+            sum_columns(step, job, first, last, begin, end, sets, sums);                                                       \
+        }                                                                                                                      \
+    }
 
-static void backward_reduce_along(const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin,
-                                  int64_t end, const norma_set *sets, norma_sums *sums)
-{
-    sum_columns(true, job, first, last, begin, end, sets, sums);
-}
+DEFINE_REDUCE(backward_reduce_columns, false)
+DEFINE_REDUCE(backward_reduce_along, true)
 
 /* A strip's terms, each column as often as it is folded. */
 typedef struct column_terms {
@@ -209,7 +205,8 @@ INLINE void set_column_terms(column_terms *t, const norma_backward_columns_job *
 }
 
 /* `vectors` (a constant) of columns from column `at` of the strip, `rows` rows a constant stride apart. */
-INLINE void apply_vectors(const column_terms *t, int64_t from, int64_t stride, int64_t rows, int64_t at, int vectors, int lanes)
+INLINE void apply_vectors(bool masked, const column_terms *t, int64_t from, int64_t stride, int64_t rows, int64_t at,
+                          int vectors, int lanes)
 {
     const norma_backward_columns_job *job = t->job;
     vec center[COLUMN_VECTORS], rate[COLUMN_VECTORS], of_g[COLUMN_VECTORS], of_x[COLUMN_VECTORS], rest[COLUMN_VECTORS];
@@ -235,7 +232,7 @@ INLINE void apply_vectors(const column_terms *t, int64_t from, int64_t stride, i
                 simd_prefetch(s.dy + i - job->ahead);
             }
             const vec xn = V(mul)(V(sub)(load_lanes(s.x + i, lanes), center[v]), rate[v]);
-            vec out = V(fma)(load_dy(&s, i, lanes), of_g[v], V(fma)(xn, of_x[v], rest[v]));
+            vec out = V(fma)(load_dy(masked, &s, i, lanes), of_g[v], V(fma)(xn, of_x[v], rest[v]));
             if (s.dsum) {
                 out = V(add)(out, load_lanes(s.dsum + i, lanes));
             }
@@ -245,43 +242,53 @@ INLINE void apply_vectors(const column_terms *t, int64_t from, int64_t stride, i
 }
 
 /* `rows` rows from element `from` on, of the strip's first columns. */
-INLINE void apply_some_rows(const column_terms *t, int64_t from, int64_t stride, int64_t rows, int64_t columns)
+INLINE void apply_some_rows(bool masked, const column_terms *t, int64_t from, int64_t stride, int64_t rows, int64_t columns)
 {
     int64_t at = 0;
     NO_UNROLL
     for (; at + COLUMN_VECTORS * NORMA_WIDTH <= columns; at += COLUMN_VECTORS * NORMA_WIDTH) {
-        apply_vectors(t, from, stride, rows, at, COLUMN_VECTORS, NORMA_WIDTH);
+        apply_vectors(masked, t, from, stride, rows, at, COLUMN_VECTORS, NORMA_WIDTH);
     }
     NO_UNROLL
     for (; at < columns; at += NORMA_WIDTH) {
-        apply_vectors(t, from, stride, rows, at, 1, columns - at < NORMA_WIDTH ? (int)(columns - at) : NORMA_WIDTH);
+        apply_vectors(masked, t, from, stride, rows, at, 1, columns - at < NORMA_WIDTH ? (int)(columns - at) : NORMA_WIDTH);
     }
 }
 
-static void backward_apply_columns(const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin,
-                                   int64_t end, const norma_terms *terms)
+INLINE void apply_columns(bool masked, const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin,
+                          int64_t end, const norma_terms *terms)
 {
     column_terms t;
     set_column_terms(&t, job, first, last, terms, false);
     const norma_axis *inner = &job->axes[job->axes_count - 1];
     const int64_t most = t.columns <= COLUMN_VECTORS * NORMA_WIDTH ? NARROW_ROWS : WIDE_ROWS;
     if (job->rest && end == job->rows) {
-        apply_some_rows(&t, offset_of_row(job, end) + first, 0, 1, job->rest);
+        apply_some_rows(masked, &t, offset_of_row(job, end) + first, 0, 1, job->rest);
     }
     while (begin < end) {
         const int64_t in_axis = job->axes_count > 1 ? (end - 1) % inner->extent + 1 : end - begin;
         int64_t count = end - begin < most ? end - begin : most;
         count = count < in_axis ? count : in_axis;
         end -= count;
-        apply_some_rows(&t, offset_of_row(job, end) + first, inner->x_stride, count, t.columns);
+        apply_some_rows(masked, &t, offset_of_row(job, end) + first, inner->x_stride, count, t.columns);
+    }
+}
+
+static void backward_apply_columns(const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin,
+                                   int64_t end, const norma_terms *terms)
+{
+    if (is_masked(&job->at)) {
+        apply_columns(true, job, first, last, begin, end, terms);
+    } else {
+        apply_columns(false, job, first, last, begin, end, terms);
     }
 }
 
 /* One vector of a row: dx, and what dscale and dshift take of it. */
-INLINE void apply_along_vector(const column_terms *t, const source *s, element *dx, real scale, int64_t at, int lanes,
-                               vec *dscale, vec *dshift)
+INLINE void apply_along_vector(bool masked, const column_terms *t, const source *s, element *dx, real scale, int64_t at,
+                               int lanes, vec *dscale, vec *dshift)
 {
-    const vec dy = load_dy(s, at, lanes);
+    const vec dy = load_dy(masked, s, at, lanes);
     vec xn = V(fma)(V(sub)(load_lanes(s->x + at, lanes), V(load)(t->center + at)), V(load)(t->rate + at),
                     V(sub)(V(zero)(), V(load)(t->lag + at)));
     if (lanes < NORMA_WIDTH) { /* where there is no column, there is no term */
@@ -299,8 +306,8 @@ INLINE void apply_along_vector(const column_terms *t, const source *s, element *
     }
 }
 
-static void backward_apply_along(const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin, int64_t end,
-                                 const norma_terms *terms)
+INLINE void apply_along(bool masked, const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin,
+                        int64_t end, const norma_terms *terms)
 {
     column_terms t;
     assert(job->fold == 1 && last - first <= NORMA_BACKWARD_STRIP);
@@ -321,14 +328,14 @@ static void backward_apply_along(const norma_backward_columns_job *job, int64_t 
         for (; at + NORMA_LANES <= t.columns; at += NORMA_LANES) {
             UNROLL
             for (int p = 0; p < NORMA_PARTS; p++) {
-                apply_along_vector(&t, &s, dx, of_row, at + p * NORMA_WIDTH, NORMA_WIDTH, &part[0][p], &part[1][p]);
+                apply_along_vector(masked, &t, &s, dx, of_row, at + p * NORMA_WIDTH, NORMA_WIDTH, &part[0][p], &part[1][p]);
             }
         }
         UNROLL
         for (int p = 0; p < NORMA_PARTS; p++) {
             const int lanes = lanes_in_part((int)(t.columns - at), p);
             if (lanes) {
-                apply_along_vector(&t, &s, dx, of_row, at + p * NORMA_WIDTH, lanes, &part[0][p], &part[1][p]);
+                apply_along_vector(masked, &t, &s, dx, of_row, at + p * NORMA_WIDTH, lanes, &part[0][p], &part[1][p]);
             }
         }
         if (job->dscale) {
@@ -337,6 +344,16 @@ static void backward_apply_along(const norma_backward_columns_job *job, int64_t 
             job->dscale[row] += sum[0];
             job->dshift[row] += sum[1];
         }
+    }
+}
+
+static void backward_apply_along(const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin, int64_t end,
+                                 const norma_terms *terms)
+{
+    if (is_masked(&job->at)) {
+        apply_along(true, job, first, last, begin, end, terms);
+    } else {
+        apply_along(false, job, first, last, begin, end, terms);
     }
 }
 

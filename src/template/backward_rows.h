@@ -38,7 +38,7 @@ typedef struct gradient_rows {
 } gradient_rows;
 
 /* `vectors` (a constant) of columns from column `at`, of the last only `lanes` lanes. */
-INLINE void write_gradients(const gradient_rows *rows, int64_t at, int vectors, int lanes)
+INLINE void write_gradients(bool masked, const gradient_rows *rows, int64_t at, int vectors, int lanes)
 {
     vec scale[ROW_VECTORS], dscale[ROW_VECTORS], dshift[ROW_VECTORS];
     UNROLL
@@ -63,7 +63,7 @@ INLINE void write_gradients(const gradient_rows *rows, int64_t at, int vectors, 
                 simd_prefetch(row->from.x + rows->fetch + i);
                 simd_prefetch(row->from.dy + rows->fetch_dy + i);
             }
-            const vec dy = load_dy(&row->from, i, lanes);
+            const vec dy = load_dy(masked, &row->from, i, lanes);
             const vec xn = V(fma)(V(sub)(load_lanes(row->from.x + i, lanes), center), rate, lag);
             dscale[v] = V(fma)(dy, xn, dscale[v]);
             dshift[v] = V(add)(dshift[v], dy);
@@ -89,30 +89,17 @@ INLINE void write_gradients(const gradient_rows *rows, int64_t at, int vectors, 
     }
 }
 
-NOINLINE void write_gradient_rows(const gradient_rows *rows, int64_t length)
+INLINE void write_gradient_rows(bool masked, const gradient_rows *rows, int64_t length)
 {
     int64_t at = 0;
     NO_UNROLL
     for (; at + ROW_VECTORS * NORMA_WIDTH <= length; at += ROW_VECTORS * NORMA_WIDTH) {
-        write_gradients(rows, at, ROW_VECTORS, NORMA_WIDTH);
+        write_gradients(masked, rows, at, ROW_VECTORS, NORMA_WIDTH);
     }
     NO_UNROLL
     for (; at < length; at += NORMA_WIDTH) {
-        write_gradients(rows, at, 1, length - at < NORMA_WIDTH ? (int)(length - at) : NORMA_WIDTH);
+        write_gradients(masked, rows, at, 1, length - at < NORMA_WIDTH ? (int)(length - at) : NORMA_WIDTH);
     }
-}
-
-/* The sums of one row. One copy for each step. */
-NOINLINE norma_sums sum_row_centered(const source *s, const parameters *scale, int64_t length, lane_set set)
-{
-    const sum_step step = {true, true};
-    return sum_run(step, s, scale, length, set);
-}
-
-NOINLINE norma_sums sum_row_plain(const source *s, const parameters *scale, int64_t length, lane_set set)
-{
-    const sum_step step = {true, false};
-    return sum_run(step, s, scale, length, set);
 }
 
 /* Adds a leaf's sums to those in double. */
@@ -123,7 +110,8 @@ INLINE void add_leaf(const real *leaf, double *sum, int64_t count)
     }
 }
 
-static void backward_rows(const norma_backward_rows_job *job, int64_t first, int64_t last, const norma_set *sets, bool closes)
+INLINE void run_rows(sum_step step, const norma_backward_rows_job *job, int64_t first, int64_t last, const norma_set *sets,
+                     bool closes)
 {
     assert(last - first <= NORMA_BACKWARD_LEAF);
     gradient_rows rows;
@@ -135,14 +123,12 @@ static void backward_rows(const norma_backward_rows_job *job, int64_t first, int
     rows.fetch = job->fetch ? rows.count * job->x_stride : 0;
     rows.fetch_dy = rows.count * job->y_stride;
     rows.stream = job->stream && job->at.dx && streams_to(dx_at(&job->at, first * job->x_stride), job->x_stride);
-    const bool centered = job->normalizer->statistic == NORMA_MOMENTS;
     for (int r = 0; r < rows.count; r++) {
         gradient_row *row = &rows.row[r];
         row->from = source_at(&job->at, (first + r) * job->x_stride, (first + r) * job->y_stride, (first + r) * job->dense);
         row->dx = dx_at(&job->at, (first + r) * job->x_stride);
         const lane_set set = lane_set_of(&sets[r]);
-        const norma_sums sums = centered ? sum_row_centered(&row->from, &rows.scale, job->length, set)
-                                         : sum_row_plain(&row->from, &rows.scale, job->length, set);
+        const norma_sums sums = sum_run(step, &row->from, &rows.scale, job->length, set);
         const norma_terms terms = norma_terms_of(job->normalizer, &sets[r], &sums, (double)job->length, false);
         row->center = set.center;
         row->rate = set.rate;
@@ -151,11 +137,31 @@ static void backward_rows(const norma_backward_rows_job *job, int64_t first, int
         row->of_x = real_term(terms.of_x);
         row->rest = real_term(terms.rest);
     }
-    write_gradient_rows(&rows, job->length);
+    write_gradient_rows(step.masked, &rows, job->length);
     if (closes && job->leaf) {
         add_leaf(rows.dscale, job->dscale, job->length);
         add_leaf(rows.dshift, job->dshift, job->length);
     }
+}
+
+#define DEFINE_ROWS(name, centered, masked)                                                                                    \
+    NOINLINE void name(const norma_backward_rows_job *job, int64_t first, int64_t last, const norma_set *sets, bool closes)    \
+    {                                                                                                                          \
+        const sum_step step = {true, centered, masked};                                                                        \
+        run_rows(step, job, first, last, sets, closes);                                                                        \
+    }
+
+DEFINE_ROWS(rows_centered, true, false)
+DEFINE_ROWS(rows_centered_masked, true, true)
+DEFINE_ROWS(rows_root, false, false)
+DEFINE_ROWS(rows_root_masked, false, true)
+
+static void backward_rows(const norma_backward_rows_job *job, int64_t first, int64_t last, const norma_set *sets, bool closes)
+{
+    const bool centered = job->normalizer->statistic == NORMA_MOMENTS, masked = is_masked(&job->at);
+    (centered ? masked ? rows_centered_masked : rows_centered
+     : masked ? rows_root_masked
+              : rows_root)(job, first, last, sets, closes);
 }
 
 #endif

@@ -4,13 +4,22 @@
 
 #include "template/gradient.h"
 
-static void backward_reduce(const norma_backward_runs_job *job, const norma_set *sets, bool each, norma_sums *sums)
+INLINE void reduce_runs_of(bool masked, const norma_backward_runs_job *job, const norma_set *sets, bool each, norma_sums *sums)
 {
-    const sum_step step = {false, true};
+    const sum_step step = {false, true, masked};
     const parameters none = parameters_of(NULL, true, ones);
     for (int64_t r = 0; r < job->runs; r++) {
         const source from = source_at(&job->at, r * job->stride, r * job->stride, r * job->stride);
         sums[r] = sum_run(step, &from, &none, job->count, lane_set_of(&sets[each ? r : 0]));
+    }
+}
+
+static void backward_reduce(const norma_backward_runs_job *job, const norma_set *sets, bool each, norma_sums *sums)
+{
+    if (is_masked(&job->at)) {
+        reduce_runs_of(true, job, sets, each, sums);
+    } else {
+        reduce_runs_of(false, job, sets, each, sums);
     }
 }
 
@@ -30,14 +39,14 @@ INLINE lane_terms lane_terms_of(const norma_terms *terms)
     return lanes;
 }
 
-INLINE vec gradient_of(const lane_terms *t, const source *from, int64_t i, int lanes)
+INLINE vec gradient_of(bool masked, const lane_terms *t, const source *from, int64_t i, int lanes)
 {
     const vec xn = V(mul)(V(sub)(load_lanes(from->x + i, lanes), t->center), t->rate);
-    const vec dx = V(fma)(load_dy(from, i, lanes), t->of_g, V(fma)(xn, t->of_x, t->rest));
+    const vec dx = V(fma)(load_dy(masked, from, i, lanes), t->of_g, V(fma)(xn, t->of_x, t->rest));
     return from->dsum ? V(add)(dx, load_lanes(from->dsum + i, lanes)) : dx;
 }
 
-INLINE void apply_run(const lane_terms *terms, const source *from, element *dx, int64_t count, bool stream)
+INLINE void apply_run(bool masked, const lane_terms *terms, const source *from, element *dx, int64_t count, bool stream)
 {
     enum { AT_ONCE = 4 };
     int64_t i = 0;
@@ -45,23 +54,33 @@ INLINE void apply_run(const lane_terms *terms, const source *from, element *dx, 
     for (; i + AT_ONCE * NORMA_WIDTH <= count; i += AT_ONCE * NORMA_WIDTH) {
         UNROLL
         for (int k = 0; k < AT_ONCE; k++) {
-            store_dx(dx + i + k * NORMA_WIDTH, gradient_of(terms, from, i + k * NORMA_WIDTH, NORMA_WIDTH), NORMA_WIDTH, stream);
+            store_dx(dx + i + k * NORMA_WIDTH, gradient_of(masked, terms, from, i + k * NORMA_WIDTH, NORMA_WIDTH), NORMA_WIDTH,
+                     stream);
         }
     }
     NO_UNROLL
     for (; i < count; i += NORMA_WIDTH) {
         const int lanes = count - i < NORMA_WIDTH ? (int)(count - i) : NORMA_WIDTH;
-        store_dx(dx + i, gradient_of(terms, from, i, lanes), lanes, false);
+        store_dx(dx + i, gradient_of(masked, terms, from, i, lanes), lanes, false);
     }
 }
 
-static void backward_apply(const norma_backward_runs_job *job, const norma_terms *terms, bool each)
+INLINE void apply_runs_of(bool masked, const norma_backward_runs_job *job, const norma_terms *terms, bool each)
 {
     for (int64_t r = 0; r < job->runs; r++) {
         const source from = source_at(&job->at, r * job->stride, r * job->stride, r * job->stride);
         const lane_terms lanes = lane_terms_of(&terms[each ? r : 0]);
         element *dx = dx_at(&job->at, r * job->stride);
-        apply_run(&lanes, &from, dx, job->count, job->stream && streams_to(dx, 0));
+        apply_run(masked, &lanes, &from, dx, job->count, job->stream && streams_to(dx, 0));
+    }
+}
+
+static void backward_apply(const norma_backward_runs_job *job, const norma_terms *terms, bool each)
+{
+    if (is_masked(&job->at)) {
+        apply_runs_of(true, job, terms, each);
+    } else {
+        apply_runs_of(false, job, terms, each);
     }
 }
 
@@ -71,7 +90,8 @@ static void backward_pass(const norma_gradients *at, void *to, int64_t count)
     NO_UNROLL
     for (int64_t i = 0; i < count; i += NORMA_WIDTH) {
         const int lanes = count - i < NORMA_WIDTH ? (int)(count - i) : NORMA_WIDTH;
-        store_dx((element *)to + i, load_dy(&from, i, lanes), lanes, false);
+        const vec dy = is_masked(at) ? load_dy(true, &from, i, lanes) : load_dy(false, &from, i, lanes);
+        store_dx((element *)to + i, dy, lanes, false);
     }
 }
 

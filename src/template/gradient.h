@@ -55,25 +55,27 @@ NOINLINE vec load_mask(const source *s, int64_t i, int lanes)
 }
 
 /* Of dy what counts. Where y is NaN it passes, as from a max that does not drop NaN. */
-INLINE vec masked(const source *s, int64_t i, vec dy, int lanes)
+INLINE vec masked_dy(const source *s, int64_t i, vec dy, int lanes)
 {
 #if NORMA_DTYPE_IS == NORMA_IS_f64
     const vec least = V(set1)(DBL_TRUE_MIN);
 #else
     const vec least = V(set1)(FLT_TRUE_MIN);
 #endif
-    if (s->y) {
-        return V(less)(load_lanes(s->y + i, lanes), least, V(zero)(), dy);
-    }
-    if (s->mask) {
-        return V(less)(load_mask(s, i, lanes), least, V(zero)(), dy);
-    }
-    return dy;
+    const vec y = s->y ? load_lanes(s->y + i, lanes) : load_mask(s, i, lanes);
+    return V(less)(y, least, V(zero)(), dy);
 }
 
-INLINE vec load_dy(const source *s, int64_t i, int lanes)
+/* `masked` is a constant: a loop with the branch, which calls a function, would keep its sums in memory. */
+INLINE vec load_dy(bool masked, const source *s, int64_t i, int lanes)
 {
-    return masked(s, i, load_lanes(s->dy + i, lanes), lanes);
+    const vec dy = load_lanes(s->dy + i, lanes);
+    return masked ? masked_dy(s, i, dy, lanes) : dy;
+}
+
+INLINE bool is_masked(const norma_gradients *at)
+{
+    return at->y || at->mask;
 }
 
 INLINE void store_dx(element *dx, vec v, int lanes, bool stream)
@@ -123,17 +125,18 @@ typedef struct gradient_chains {
     vec sum[3][CHAINS];
 } gradient_chains;
 
-/* A constant each: whether there is a scale, and a mean to set right. */
+/* A constant each: whether there is a scale, a mean to set right, and a mask. */
 typedef struct sum_step {
     bool scaled;
     bool centered;
+    bool masked;
 } sum_step;
 
 /* Adds `lanes` lanes from element i on to chain k. */
 INLINE void chain_add(sum_step step, gradient_chains *c, int k, const source *s, const parameters *scale, int64_t i, int lanes,
                       vec center, vec rate)
 {
-    const vec dy = load_dy(s, i, lanes);
+    const vec dy = load_dy(step.masked, s, i, lanes);
     const vec g = step.scaled ? V(mul)(dy, load_parameters(scale, i, 0, lanes)) : dy;
     vec xn = V(mul)(V(sub)(load_lanes(s->x + i, lanes), center), rate);
     if (lanes < NORMA_WIDTH) { /* where there is no element, a 0 is no deviation */
