@@ -3,17 +3,20 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_OUTPUTS = 6 };
+#include "run_backward.h"
+
+enum { MOST_OUTPUTS = 10 };
 
 /* All that one `norma run` holds; freed together whatever happens. */
 typedef struct run_job {
     const run_op *op;
     run_options options;
-    npy_array input, scale, bias, mean, variance, residual;
+    npy_array input, scale, bias, mean, variance, residual, grad_output;
     run_problem problem;
     norma_context *context;
     norma_plan *plan;
     norma_args args;
+    run_gradients gradients;
     tool_output outputs[MOST_OUTPUTS];
     int output_count;
     double seconds; /* of one run, with --time */
@@ -87,23 +90,22 @@ static bool read_param(run_job *job, run_option option, npy_array *array)
     return npy_convert(array, type_of_lanes(problem->desc.dtype), &job->failure);
 }
 
-/* An array of the input's shape, in its type. */
-static bool read_residual(run_job *job)
+/* An array of the input's shape, into its type. */
+static bool read_like_input(run_job *job, run_option option, npy_array *array)
 {
-    if (!job->options.text[OPTION_RESIDUAL]) {
+    if (!job->options.text[option]) {
         return true;
     }
-    if (!read_option_file(job, OPTION_RESIDUAL, &job->residual)) {
+    if (!read_option_file(job, option, array)) {
         return false;
     }
-    const npy_array *residual = &job->residual, *input = &job->input;
-    if (residual->rank != input->rank ||
-        memcmp(residual->shape, input->shape, (size_t)input->rank * sizeof *input->shape) != 0) {
+    const npy_array *input = &job->input;
+    if (array->rank != input->rank || memcmp(array->shape, input->shape, (size_t)input->rank * sizeof *input->shape) != 0) {
         fail(&job->failure, EXIT_USER, "its shape is %s, but the input's is %s",
-             npy_describe_shape(residual->rank, residual->shape).text, npy_describe_shape(input->rank, input->shape).text);
-        return fail_about(&job->failure, "--residual '%s': ", job->options.text[OPTION_RESIDUAL]);
+             npy_describe_shape(array->rank, array->shape).text, npy_describe_shape(input->rank, input->shape).text);
+        return fail_about(&job->failure, "--%s '%s': ", run_option_name(option), job->options.text[option]);
     }
-    return npy_convert(&job->residual, type_of_dtype(job->problem.desc.dtype), &job->failure);
+    return npy_convert(array, type_of_dtype(job->problem.desc.dtype), &job->failure);
 }
 
 static bool read_inputs(run_job *job)
@@ -120,7 +122,8 @@ static bool read_inputs(run_job *job)
     }
     job->problem.desc.parameter_dtype = dtype == NORMA_F64 ? NORMA_F64 : NORMA_F32;
     return read_param(job, OPTION_SCALE, &job->scale) && read_param(job, OPTION_BIAS, &job->bias) &&
-           read_param(job, OPTION_MEAN, &job->mean) && read_param(job, OPTION_VARIANCE, &job->variance) && read_residual(job);
+           read_param(job, OPTION_MEAN, &job->mean) && read_param(job, OPTION_VARIANCE, &job->variance) &&
+           read_like_input(job, OPTION_RESIDUAL, &job->residual) && read_like_input(job, OPTION_GRAD_OUTPUT, &job->grad_output);
 }
 
 static void add_output(run_job *job, run_option option)
@@ -181,6 +184,31 @@ static bool make_plan(run_job *job)
     return status == NORMA_SUCCESS || fail_library(&job->failure, status);
 }
 
+/* Room for the gradients, and for what they take from the forward run. */
+static bool prepare_backward(run_job *job)
+{
+    const run_problem *problem = &job->problem;
+    const npy_array *input = &job->input;
+    const npy_type type = input->type, parameter = type_of_lanes(problem->desc.dtype);
+    norma_backward_args *args = &job->gradients.args;
+    bool ok = true;
+    args->dx = make_output(job, OPTION_GRAD_INPUT, type, input->rank, input->shape, &ok);
+    args->dresidual = make_output(job, OPTION_GRAD_RESIDUAL, type, input->rank, input->shape, &ok);
+    args->dscale = make_output(job, OPTION_GRAD_SCALE, parameter, problem->param_rank, problem->param_shape, &ok);
+    args->dshift = make_output(job, OPTION_GRAD_BIAS, parameter, problem->param_rank, problem->param_shape, &ok);
+    return ok && run_backward_prepare(&job->gradients, problem, input, &job->args, &job->failure);
+}
+
+static bool measure(run_job *job)
+{
+    if (job->options.text[OPTION_BACKWARD]) {
+        return run_measure_backward(job->plan, &job->gradients.args, &job->seconds, &job->failure);
+    }
+    norma_args again = job->args; /* running statistics are updated once */
+    again.running_mean = again.running_variance = NULL;
+    return run_measure(job->plan, &again, &job->seconds, &job->failure);
+}
+
 static bool compute(run_job *job)
 {
     const run_option saved = job->options.text[OPTION_SAVE_VARIANCE] ? OPTION_SAVE_VARIANCE : OPTION_SAVE_RSTD;
@@ -203,16 +231,19 @@ static bool compute(run_job *job)
         job->args.running_mean = make_updated(job, OPTION_RUNNING_MEAN_OUT, &job->mean, &ok);
         job->args.running_variance = make_updated(job, OPTION_RUNNING_VARIANCE_OUT, &job->variance, &ok);
     }
-    if (!ok) {
+    const bool backward = job->options.text[OPTION_BACKWARD];
+    if (!ok || (backward && !prepare_backward(job))) {
         return false;
     }
     const norma_status status = norma_run(job->plan, &job->args);
     if (status != NORMA_SUCCESS) {
         return fail_library(&job->failure, status);
     }
-    norma_args again = job->args; /* running statistics are updated once */
-    again.running_mean = again.running_variance = NULL;
-    return !job->options.text[OPTION_TIME] || run_measure(job->plan, &again, &job->seconds, &job->failure);
+    if (backward &&
+        !run_backward_compute(&job->gradients, job->plan, problem, &job->args, job->grad_output.data, &job->failure)) {
+        return false;
+    }
+    return !job->options.text[OPTION_TIME] || measure(job);
 }
 
 static void print_report(const run_job *job)
@@ -225,8 +256,10 @@ static void print_report(const run_job *job)
     if (job->options.text[OPTION_TIME]) {
         norma_context_info info = {.struct_size = sizeof info};
         norma_context_get_info(job->context, &info);
-        const double bytes = 2.0 * (double)job->input.count * (double)npy_type_size(job->input.type);
-        printf("%s %s %s %s %d thread%s: %.3f us, %.2f GB/s\n", job->op->name,
+        const double bytes = (job->options.text[OPTION_BACKWARD] ? 3.0 : 2.0) * (double)job->input.count *
+                             (double)npy_type_size(job->input.type);
+        printf("%s%s %s %s %s %d thread%s: %.3f us, %.2f GB/s\n", job->op->name,
+               job->options.text[OPTION_BACKWARD] ? " backward" : "",
                npy_describe_shape(job->input.rank, job->input.shape).text, npy_type_name(job->input.type),
                norma_isa_name(info.isa), info.threads, info.threads == 1 ? "" : "s", 1e6 * job->seconds,
                job->seconds > 0 ? 1e-9 * bytes / job->seconds : 0.0);
@@ -245,6 +278,10 @@ static bool perform(run_job *job)
     add_output(job, OPTION_SAVE_VARIANCE);
     add_output(job, OPTION_RUNNING_MEAN_OUT);
     add_output(job, OPTION_RUNNING_VARIANCE_OUT);
+    add_output(job, OPTION_GRAD_INPUT);
+    add_output(job, OPTION_GRAD_SCALE);
+    add_output(job, OPTION_GRAD_BIAS);
+    add_output(job, OPTION_GRAD_RESIDUAL);
     if (!outputs_resolve(job->outputs, job->output_count, &job->failure) || !read_inputs(job)) {
         return false;
     }
@@ -266,6 +303,8 @@ static void free_job(run_job *job)
     npy_free(&job->mean);
     npy_free(&job->variance);
     npy_free(&job->residual);
+    npy_free(&job->grad_output);
+    run_backward_free(&job->gradients);
 }
 
 static bool find_op(run_job *job)

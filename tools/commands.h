@@ -15,7 +15,8 @@ void print_wrapped(const char *text, int indent);
 /* Help of `norma run`; op may be NULL. */
 void run_print_help(const run_op *op);
 
-/* Seconds that one run takes at best. */
+/* Seconds that one run takes at best: forward, or with norma_backward_args the way back. */
 bool run_measure(const norma_plan *plan, const norma_args *args, double *seconds, tool_failure *failure);
+bool run_measure_backward(const norma_plan *plan, const norma_backward_args *args, double *seconds, tool_failure *failure);
 
 #endif

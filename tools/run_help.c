@@ -43,7 +43,7 @@ static const char *shared_default(run_option option)
     const char *shared = NULL;
     for (int i = 0; run_op_at(i); i++) {
         const char *value = run_op_at(i)->defaults[option];
-        if (!(run_op_at(i)->takes & OPTION_BIT(option))) {
+        if (!(run_op_options(run_op_at(i)) & OPTION_BIT(option))) {
             continue;
         }
         if (!value || (shared && strcmp(shared, value) != 0)) {
@@ -62,7 +62,7 @@ static void print_takers(run_option option)
     const char *separator = "";
     for (int i = 0; run_op_at(i); i++) {
         const run_op *op = run_op_at(i);
-        if (op->takes & OPTION_BIT(option)) {
+        if (run_op_options(op) & OPTION_BIT(option)) {
             const size_t used = strlen(line);
             const char *value = shared ? NULL : op->defaults[option];
             snprintf(line + used, sizeof line - used, "%s%s%s%s%s", separator, op->name, value ? " (default: " : "",
@@ -124,7 +124,8 @@ static void print_general_help(void)
     }
     print_examples("layer_norm --input x.npy --output y.npy --scale g.npy --bias b.npy\n"
                    "rms_norm --input x.npy --output y.npy --threads 1 --time\n"
-                   "channel_norm --input image.npy --output y.npy --layout nhwc");
+                   "channel_norm --input image.npy --output y.npy --layout nhwc\n"
+                   "layer_norm --input x.npy --scale g.npy --backward --grad-output dy.npy --grad-input dx.npy");
     print_files_and_status();
 }
 
@@ -134,7 +135,7 @@ static void print_op_help(const run_op *op)
     print_wrapped(op->formula, 4);
     printf("\nOptions:\n");
     for (int k = 0; k < OPTION_COUNT; k++) {
-        if ((op->takes | run_common_options()) & OPTION_BIT(k)) {
+        if (run_op_options(op) & OPTION_BIT(k)) {
             print_option_head((run_option)k);
             print_wrapped(run_option_help((run_option)k), 8);
             if (op->defaults[k]) {

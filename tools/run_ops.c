@@ -65,13 +65,18 @@ static bool settle_activation(const run_options *options, norma_desc *desc, tool
 static bool settle_residual(const run_options *options, norma_desc *desc, tool_failure *failure)
 {
     if (!options->text[OPTION_RESIDUAL]) {
-        const run_option idle = options->text[OPTION_RESIDUAL_AT] ? OPTION_RESIDUAL_AT : OPTION_RESIDUAL_OUT;
+        const run_option idle = options->text[OPTION_RESIDUAL_AT]    ? OPTION_RESIDUAL_AT
+                                : options->text[OPTION_RESIDUAL_OUT] ? OPTION_RESIDUAL_OUT
+                                                                     : OPTION_GRAD_RESIDUAL;
         return !options->text[idle] || fail(failure, EXIT_USER, "--%s needs --residual", run_option_name(idle));
     }
     desc->residual =
         options->text[OPTION_RESIDUAL_AT] ? (norma_residual)options->value[OPTION_RESIDUAL_AT] : NORMA_RESIDUAL_BEFORE;
     if (options->text[OPTION_RESIDUAL_OUT] && desc->residual != NORMA_RESIDUAL_BEFORE) {
         return fail(failure, EXIT_USER, "--residual-out goes with --residual-at before: a residual after joins y only");
+    }
+    if (options->text[OPTION_GRAD_RESIDUAL] && desc->residual != NORMA_RESIDUAL_AFTER) {
+        return fail(failure, EXIT_USER, "--grad-residual goes with --residual-at after: before, it is --grad-input");
     }
     return true;
 }
@@ -192,8 +197,18 @@ uint64_t run_common_options(void)
 {
     return OPTION_BIT(OPTION_INPUT) | OPTION_BIT(OPTION_OUTPUT) | OPTION_BIT(OPTION_ACTIVATION) | OPTION_BIT(OPTION_ALPHA) |
            OPTION_BIT(OPTION_BETA) | OPTION_BIT(OPTION_RESIDUAL) | OPTION_BIT(OPTION_RESIDUAL_AT) |
-           OPTION_BIT(OPTION_RESIDUAL_OUT) | OPTION_BIT(OPTION_DTYPE) | OPTION_BIT(OPTION_ISA) | OPTION_BIT(OPTION_THREADS) |
-           OPTION_BIT(OPTION_TIME) | OPTION_BIT(OPTION_VERBOSE) | OPTION_BIT(OPTION_HELP);
+           OPTION_BIT(OPTION_RESIDUAL_OUT) | OPTION_BIT(OPTION_BACKWARD) | OPTION_BIT(OPTION_GRAD_OUTPUT) |
+           OPTION_BIT(OPTION_GRAD_INPUT) | OPTION_BIT(OPTION_GRAD_RESIDUAL) | OPTION_BIT(OPTION_DTYPE) |
+           OPTION_BIT(OPTION_ISA) | OPTION_BIT(OPTION_THREADS) | OPTION_BIT(OPTION_TIME) | OPTION_BIT(OPTION_VERBOSE) |
+           OPTION_BIT(OPTION_HELP);
+}
+
+uint64_t run_op_options(const run_op *op)
+{
+    uint64_t options = op->takes | run_common_options();
+    options |= op->takes & OPTION_BIT(OPTION_SCALE) ? OPTION_BIT(OPTION_GRAD_SCALE) : 0;
+    options |= op->takes & OPTION_BIT(OPTION_BIAS) ? OPTION_BIT(OPTION_GRAD_BIAS) : 0;
+    return options;
 }
 
 const run_op *run_op_at(int index)
@@ -211,19 +226,42 @@ const run_op *run_op_find(const char *name)
     return NULL;
 }
 
+/* What --backward needs, and what needs it. */
+static bool check_backward(const run_op *op, const run_options *options, tool_failure *failure)
+{
+    const run_option gradients[] = {OPTION_GRAD_INPUT, OPTION_GRAD_SCALE, OPTION_GRAD_BIAS, OPTION_GRAD_RESIDUAL,
+                                    OPTION_GRAD_OUTPUT};
+    enum { COUNT = sizeof gradients / sizeof gradients[0] };
+    bool wanted = false;
+    for (int i = 0; i < COUNT; i++) {
+        if (options->text[gradients[i]] && !options->text[OPTION_BACKWARD]) {
+            return fail(failure, EXIT_USER, "--%s goes with --backward", run_option_name(gradients[i]));
+        }
+        wanted = wanted || (i < COUNT - 1 && options->text[gradients[i]]);
+    }
+    if (!options->text[OPTION_BACKWARD]) {
+        return options->text[OPTION_OUTPUT] || fail(failure, EXIT_USER, "%s needs --output FILE", op->name);
+    }
+    if (!options->text[OPTION_GRAD_OUTPUT] || !wanted) {
+        return fail(failure, EXIT_USER, "--backward needs --grad-output FILE and a gradient to write: --grad-input FILE%s",
+                    op->takes & OPTION_BIT(OPTION_SCALE) ? ", --grad-scale FILE or another" : "");
+    }
+    return true;
+}
+
 bool run_op_check_options(const run_op *op, const run_options *options, tool_failure *failure)
 {
     for (int k = 0; k < OPTION_COUNT; k++) {
-        if (options->text[k] && !((op->takes | run_common_options()) & OPTION_BIT(k))) {
+        if (options->text[k] && !(run_op_options(op) & OPTION_BIT(k))) {
             return fail(failure, EXIT_USER, "--%s does not apply to %s (see norma run %s --help)",
                         run_option_name((run_option)k), op->name, op->name);
         }
     }
-    const run_option needed[] = {OPTION_INPUT, OPTION_OUTPUT};
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
-        if (!options->text[needed[i]]) {
-            return fail(failure, EXIT_USER, "%s needs --%s FILE", op->name, run_option_name(needed[i]));
-        }
+    if (!options->text[OPTION_INPUT]) {
+        return fail(failure, EXIT_USER, "%s needs --input FILE", op->name);
+    }
+    if (!check_backward(op, options, failure)) {
+        return false;
     }
     if (options->text[OPTION_SAVE_RSTD] && options->text[OPTION_SAVE_VARIANCE]) {
         return fail(failure, EXIT_USER, "--save-rstd and --save-variance exclude each other: a run saves one of them");

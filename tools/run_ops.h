@@ -29,6 +29,9 @@ typedef struct run_op {
 /* Options that every op takes. */
 uint64_t run_common_options(void);
 
+/* All that an op takes. */
+uint64_t run_op_options(const run_op *op);
+
 /* The ops in order; NULL past the last. */
 const run_op *run_op_at(int index);
 

@@ -84,7 +84,8 @@ typedef struct option_row {
 static const option_row option_rows[OPTION_COUNT] = {
     [OPTION_INPUT] = {"input", KIND_FILE, "FILE", "The array to normalize. Needed.", NULL, 0, 0},
     [OPTION_OUTPUT] = {"output", KIND_FILE, "FILE",
-                       "Where the result goes, in the input's shape and the type of --dtype. Needed.", NULL, 0, 0},
+                       "Where the result goes, in the input's shape and the type of --dtype. Needed unless --backward.", NULL,
+                       0, 0},
     [OPTION_SCALE] = {"scale", KIND_FILE, "FILE", "Multiplies what was normalized (gamma). Without it, 1.", NULL, 0, 0},
     [OPTION_BIAS] = {"bias", KIND_FILE, "FILE", "Is added last (beta). Without it, 0.", NULL, 0, 0},
     [OPTION_MEAN] =
@@ -163,6 +164,19 @@ static const option_row option_rows[OPTION_COUNT] = {
                             "normalized; after, to the normalized, scaled and shifted values. Without it, before.",
                             residuals, 0, 0},
     [OPTION_RESIDUAL_OUT] = {"residual-out", KIND_FILE, "FILE", "Where the sum of input and residual goes.", NULL, 0, 0},
+    [OPTION_BACKWARD] = {"backward", KIND_FLAG, "",
+                         "Go back as well: from --grad-output to the gradients that are asked for, of which one is needed. "
+                         "--output is not. Through no activation but relu, and not for lp_norm with --p 1.",
+                         NULL, 0, 0},
+    [OPTION_GRAD_OUTPUT] = {"grad-output", KIND_FILE, "FILE",
+                            "The gradient of the output, an array of the input's shape. --backward needs it.", NULL, 0, 0},
+    [OPTION_GRAD_INPUT] = {"grad-input", KIND_FILE, "FILE",
+                           "Where the gradient of the input goes (and of a residual that is added before, which has the same).",
+                           NULL, 0, 0},
+    [OPTION_GRAD_SCALE] = {"grad-scale", KIND_FILE, "FILE", "Where the gradient of scale goes, in its shape.", NULL, 0, 0},
+    [OPTION_GRAD_BIAS] = {"grad-bias", KIND_FILE, "FILE", "Where the gradient of bias goes, in its shape.", NULL, 0, 0},
+    [OPTION_GRAD_RESIDUAL] = {"grad-residual", KIND_FILE, "FILE", "Where the gradient of a residual goes that is added after.",
+                              NULL, 0, 0},
     [OPTION_DTYPE] =
         {"dtype", KIND_WORD, "f32|f64|bf16|f16",
          "The type of input and output; an input of another type is converted first. Without it, the input's type. "
@@ -176,7 +190,8 @@ static const option_row option_rows[OPTION_COUNT] = {
                         "The most threads to use. Without it, NORMA_NUM_THREADS, else one per core.", NULL, 1, 1024},
     [OPTION_TIME] = {"time", KIND_FLAG, "",
                      "Run again and again afterwards and print the best time on one line: op, shape, computing type, "
-                     "instruction set, threads, microseconds for one run, GB/s (input read once, output written once).",
+                     "instruction set, threads, microseconds for one run, GB/s (input read once, output written once; with "
+                     "--backward the way back alone, which reads grad-output as well).",
                      NULL, 0, 0},
     [OPTION_VERBOSE] = {"verbose", KIND_FLAG, "", "Print which kernel, blocking and threads were chosen.", NULL, 0, 0},
     [OPTION_HELP] = {"help", KIND_FLAG, "", "Print this text; after an OP, what that op takes.", NULL, 0, 0},

@@ -14,6 +14,7 @@ if __name__ == "__main__":
         sys.exit("NORMA_TOOL must name the norma binary")
     sys.dont_write_bytecode = True  # the source tree stays clean
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    from test_backward import *
     from test_command_line import *
     from test_files import *
     from test_fold import *
