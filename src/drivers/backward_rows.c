@@ -150,13 +150,16 @@ static void merge_share(void *argument, size_t task)
     }
 }
 
-/* As many rows as leave room in L2 for what else is at work. */
+/* As many rows as L1 keeps until they are written, or where it does not keep two, L2 beside what else is at work. */
 static int64_t block_of(const norma_problem *problem)
 {
-    const int64_t l2 = norma_cpu()->l2_size > 128 * 1024 ? norma_cpu()->l2_size : 128 * 1024;
+    const norma_cpu_info *cpu = norma_cpu();
+    const int64_t l1 = cpu->l1_size > 16 * 1024 ? cpu->l1_size : 16 * 1024;
+    const int64_t l2 = cpu->l2_size > 128 * 1024 ? cpu->l2_size : 128 * 1024;
     const int64_t row = 2 * problem->length * (int64_t)norma_dtype_size(problem->dtype);
+    const int64_t near = l1 / 2 / row, most = near >= 2 ? near : l2 / 8 / row;
     int64_t block = NORMA_BACKWARD_LEAF;
-    while (block > 1 && block * row > l2 / 4) {
+    while (block > 1 && block > most) {
         block /= 2;
     }
     return block;
@@ -198,6 +201,7 @@ void norma_backward_by_rows(norma_backward_run *run)
         .dense = share.shape.turns * problem->length,
         .normalizer = &problem->normalizer,
         .stream = run->plan->blocking.stream,
+        .fetch = true,
     };
     share.job = job;
     norma_backward_tasks(run, share.tasks, run_share, &share);

@@ -217,7 +217,7 @@ static int64_t together_of(const norma_problem *problem, int64_t pieces)
 {
     const int64_t l2 = norma_cpu()->l2_size > 128 * 1024 ? norma_cpu()->l2_size : 128 * 1024;
     const int64_t set = 2 * problem->runs * problem->length * (int64_t)norma_dtype_size(problem->dtype);
-    const int64_t most = norma_least(l2 / 2 / set, CELLS_MAX / pieces);
+    const int64_t most = norma_least(l2 / set, CELLS_MAX / pieces);
     return most < 1 ? 1 : most;
 }
 

@@ -15,7 +15,7 @@ enum {
     ROWS = 16,
     COLUMN_VECTORS = NORMA_REGISTERS / 8, /* columns side by side whose terms are in registers */
     NARROW_ROWS = 32,                     /* written at a time of a matrix no wider than that */
-    WIDE_ROWS = 2                         /* of others */
+    WIDE_ROWS = 8                         /* of others */
 };
 
 /* A strip of columns that is summed up. */

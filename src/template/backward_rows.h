@@ -51,28 +51,31 @@ INLINE void write_gradients(bool masked, const gradient_rows *rows, int64_t at, 
             dshift[v] = lanes < NORMA_WIDTH ? V(load_part)(rows->dshift + i, lanes) : V(load)(rows->dshift + i);
         }
     }
+    const bool stream = rows->stream, fetch = rows->fetch && lanes == NORMA_WIDTH;
     NO_UNROLL
     for (int r = 0; r < rows->count; r++) {
         const gradient_row *row = &rows->row[r];
+        const source from = row->from; /* in registers: what is stored may be anywhere, as far as the compiler knows */
+        element *to = row->dx;
         const vec center = V(set1)(row->center), rate = V(set1)(row->rate), lag = V(set1)(-row->lag);
         const vec of_g = V(set1)(row->of_g), of_x = V(set1)(row->of_x), rest = V(set1)(row->rest);
         UNROLL
         for (int v = 0; v < vectors; v++) {
             const int64_t i = at + v * NORMA_WIDTH;
-            if (rows->fetch && lanes == NORMA_WIDTH && v % NORMA_LINE_VECTORS == 0) {
-                simd_prefetch(row->from.x + rows->fetch + i);
-                simd_prefetch(row->from.dy + rows->fetch_dy + i);
+            if (fetch && v % NORMA_LINE_VECTORS == 0) {
+                prefetch_far(from.x + rows->fetch + i);
+                prefetch_far(from.dy + rows->fetch_dy + i);
             }
-            const vec dy = load_dy(masked, &row->from, i, lanes);
-            const vec xn = V(fma)(V(sub)(load_lanes(row->from.x + i, lanes), center), rate, lag);
+            const vec dy = load_dy(masked, &from, i, lanes);
+            const vec xn = V(fma)(V(sub)(load_lanes(from.x + i, lanes), center), rate, lag);
             dscale[v] = V(fma)(dy, xn, dscale[v]);
             dshift[v] = V(add)(dshift[v], dy);
-            if (row->dx) {
+            if (to) {
                 vec dx = V(fma)(V(mul)(dy, scale[v]), of_g, V(fma)(xn, of_x, rest));
-                if (row->from.dsum) {
-                    dx = V(add)(dx, load_lanes(row->from.dsum + i, lanes));
+                if (from.dsum) {
+                    dx = V(add)(dx, load_lanes(from.dsum + i, lanes));
                 }
-                store_dx(row->dx + i, dx, lanes, rows->stream);
+                store_dx(to + i, dx, lanes, stream);
             }
         }
     }
@@ -110,6 +113,26 @@ INLINE void add_leaf(const real *leaf, double *sum, int64_t count)
     }
 }
 
+/* The sums of each row. A row's end is a long chain of dependent steps: those of all rows go side by side. */
+INLINE void sum_rows(sum_step step, const gradient_rows *rows, const lane_set *sets, int64_t length, norma_sums *sums)
+{
+    gradient_lanes lanes[NORMA_BACKWARD_LEAF];
+    if (length > NORMA_RUN_LEAF) {
+        for (int r = 0; r < rows->count; r++) {
+            sums[r] = sum_run(step, &rows->row[r].from, &rows->scale, length, sets[r]);
+        }
+        return;
+    }
+    NO_UNROLL
+    for (int r = 0; r < rows->count; r++) {
+        sum_leaf_lanes(step, &lanes[r], &rows->row[r].from, &rows->scale, 0, length, sets[r]);
+    }
+    NO_UNROLL
+    for (int r = 0; r < rows->count; r++) {
+        sums[r] = join_leaf_lanes(step, &lanes[r]);
+    }
+}
+
 INLINE void run_rows(sum_step step, const norma_backward_rows_job *job, int64_t first, int64_t last, const norma_set *sets,
                      bool closes)
 {
@@ -123,15 +146,20 @@ INLINE void run_rows(sum_step step, const norma_backward_rows_job *job, int64_t 
     rows.fetch = job->fetch ? rows.count * job->x_stride : 0;
     rows.fetch_dy = rows.count * job->y_stride;
     rows.stream = job->stream && job->at.dx && streams_to(dx_at(&job->at, first * job->x_stride), job->x_stride);
+    lane_set lanes_of[NORMA_BACKWARD_LEAF];
+    norma_sums sums[NORMA_BACKWARD_LEAF];
     for (int r = 0; r < rows.count; r++) {
         gradient_row *row = &rows.row[r];
         row->from = source_at(&job->at, (first + r) * job->x_stride, (first + r) * job->y_stride, (first + r) * job->dense);
         row->dx = dx_at(&job->at, (first + r) * job->x_stride);
-        const lane_set set = lane_set_of(&sets[r]);
-        const norma_sums sums = sum_run(step, &row->from, &rows.scale, job->length, set);
-        const norma_terms terms = norma_terms_of(job->normalizer, &sets[r], &sums, (double)job->length, false);
-        row->center = set.center;
-        row->rate = set.rate;
+        lanes_of[r] = lane_set_of(&sets[r]);
+    }
+    sum_rows(step, &rows, lanes_of, job->length, sums);
+    for (int r = 0; r < rows.count; r++) {
+        gradient_row *row = &rows.row[r];
+        const norma_terms terms = norma_terms_of(job->normalizer, &sets[r], &sums[r], (double)job->length, false);
+        row->center = lanes_of[r].center;
+        row->rate = lanes_of[r].rate;
         row->lag = (real)terms.lag;
         row->of_g = real_term(terms.of_g);
         row->of_x = real_term(terms.of_x);

@@ -89,6 +89,12 @@ INLINE void store_dx(element *dx, vec v, int lanes, bool stream)
     }
 }
 
+/* Into L2: what is read later than L1 remembers. */
+INLINE void prefetch_far(const void *p)
+{
+    __builtin_prefetch(p, 0, 2);
+}
+
 /* Whether streaming stores find what they need there. */
 INLINE bool streams_to(const void *dx, int64_t stride)
 {
@@ -204,24 +210,36 @@ INLINE void join_sums(const vec (*part)[NORMA_PARTS], int count, double *sum)
     }
 }
 
+/* The lanes of a leaf: `count` elements from `first` on. */
+INLINE void sum_leaf_lanes(sum_step step, gradient_lanes *lanes, const source *s, const parameters *scale, int64_t first,
+                           int64_t count, lane_set set)
+{
+    NO_UNROLL
+    for (int p = 0; p < NORMA_PARTS; p++) {
+        sum_part(step, lanes, p, s, scale, first, count, set);
+    }
+}
+
+INLINE norma_sums join_leaf_lanes(sum_step step, const gradient_lanes *lanes)
+{
+    double sum[3] = {0, 0, 0};
+    if (step.centered) {
+        join_sums(lanes->sum, 3, sum);
+    } else {
+        join_sums(lanes->sum + 1, 1, sum + 1);
+    }
+    const norma_sums joined = {sum[0], sum[1], sum[2]};
+    return joined;
+}
+
 /* The sums of `count` elements that begin at a leaf boundary of their run. */
 INLINE norma_sums sum_run(sum_step step, const source *s, const parameters *scale, int64_t count, lane_set set)
 {
     norma_sums total = {0, 0, 0};
     for (int64_t first = 0; first < count; first += NORMA_RUN_LEAF) {
-        const int64_t some = count - first < NORMA_RUN_LEAF ? count - first : NORMA_RUN_LEAF;
         gradient_lanes lanes;
-        double sum[3] = {0, 0, 0};
-        NO_UNROLL
-        for (int p = 0; p < NORMA_PARTS; p++) {
-            sum_part(step, &lanes, p, s, scale, first, some, set);
-        }
-        if (step.centered) {
-            join_sums(lanes.sum, 3, sum);
-        } else {
-            join_sums(lanes.sum + 1, 1, sum + 1);
-        }
-        const norma_sums part = {sum[0], sum[1], sum[2]};
+        sum_leaf_lanes(step, &lanes, s, scale, first, count - first < NORMA_RUN_LEAF ? count - first : NORMA_RUN_LEAF, set);
+        const norma_sums part = join_leaf_lanes(step, &lanes);
         total = first ? norma_sums_add(total, part) : part;
     }
     return total;
