@@ -46,9 +46,10 @@ typedef struct bench_problem {
     int64_t elements; /* of x */
     size_t element_size;
     size_t lane_size;    /* of scale, shift and statistics */
-    double useful_bytes; /* x and a residual read once, y and a sum written once: what GB/s counts */
+    double useful_bytes; /* x and a residual (or dy) read once, y and a sum written once: what GB/s counts */
     bool scale, shift;   /* whether the op takes them */
     bool given;          /* whether it takes statistics, one per set */
+    bool backward;       /* y is the gradient of x, and residual that of y */
     bool quick;
 } bench_problem;
 

@@ -137,6 +137,57 @@ static reference given_reference(const bench_tensors *tensors, const bench_probl
     return r;
 }
 
+/* Means over a set of g, which is dy times scale, and of g times what was normalized (Lp norm: their sum). */
+typedef struct gradient_means {
+    double g;
+    double gx;
+    double most; /* the largest |g| */
+} gradient_means;
+
+static double gradient_of_output(const bench_tensors *tensors, const bench_problem *problem, int64_t at, int64_t i)
+{
+    return element(tensors->residual, problem, at) * (problem->scale ? lane(tensors->scale, problem, i) : 1);
+}
+
+static gradient_means gradient_means_of(const bench_tensors *tensors, const bench_problem *problem, const reference *r,
+                                        int64_t base)
+{
+    const bench_sets *sets = &problem->sets;
+    const norma_op op = problem->desc.op;
+    const double count = (double)(sets->pieces * sets->length);
+    gradient_means m = {0, 0, 0};
+    for (int64_t i = 0; i < sets->pieces * sets->length; i++) {
+        const int64_t at = place(sets, base, i);
+        const double g = gradient_of_output(tensors, problem, at, i % sets->length);
+        m.g += op == NORMA_RMS_NORM || op == NORMA_LP_NORM ? 0 : g / count;
+        m.gx += g * (input(tensors, problem, at) - r->mean) * r->factor / (op == NORMA_LP_NORM ? 1 : count);
+        m.most = fmax(m.most, fabs(g));
+    }
+    return m;
+}
+
+/* The gradient of x; with given statistics that of an affine. */
+static bool check_gradient(const bench_tensors *tensors, const bench_problem *problem, const reference *r, int64_t set,
+                           int64_t base, double tolerance, char *sentence)
+{
+    const bench_sets *sets = &problem->sets;
+    gradient_means m = gradient_means_of(tensors, problem, r, base);
+    m.g = problem->given ? 0 : m.g;
+    m.gx = problem->given ? 0 : m.gx;
+    for (int64_t i = 0; i < sets->pieces * sets->length; i++) {
+        const int64_t at = place(sets, base, i);
+        const double g = gradient_of_output(tensors, problem, at, i % sets->length);
+        const double want = r->factor * (g - m.g - (input(tensors, problem, at) - r->mean) * r->factor * m.gx);
+        const double got = element(tensors->y, problem, at);
+        if (!(fabs(got - want) <= tolerance * fmax(r->factor * m.most, fabs(want)))) {
+            snprintf(sentence, BENCH_SENTENCE_MAX, "the gradient of element %lld of set %lld is %.9g, should be %.9g",
+                     (long long)i, (long long)set, got, want);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool check_set(const bench_tensors *tensors, const bench_problem *problem, int64_t set, bool peer, char *sentence)
 {
     const bench_sets *sets = &problem->sets;
@@ -145,6 +196,9 @@ static bool check_set(const bench_tensors *tensors, const bench_problem *problem
     const double unit = problem->desc.op == NORMA_LP_NORM ? 1 / sqrt((double)(sets->pieces * sets->length)) : 1;
     const int64_t base = set / sets->inner * sets->outer_stride + set % sets->inner * sets->inner_stride;
     const reference r = problem->given ? given_reference(tensors, problem, set) : reference_of(tensors, problem, base);
+    if (problem->backward) {
+        return check_gradient(tensors, problem, &r, set, base, tolerance, sentence);
+    }
     for (int64_t i = 0; i < sets->pieces * sets->length; i++) {
         const int64_t at = place(sets, base, i);
         const double want = expected(tensors, problem, &r, at, i % sets->length);

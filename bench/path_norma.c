@@ -8,6 +8,8 @@ typedef struct norma_state {
     norma_context *context;
     norma_plan *plan;
     norma_args args;
+    norma_backward_args back; /* where the problem goes back */
+    void *room[5];            /* for what that takes and gives beside the problem's tensors */
 } norma_state;
 
 /* A context of that instruction set, or NULL when the machine (or NORMA_ISA) has settled on another. */
@@ -60,6 +62,43 @@ static bool runs_alike(const norma_state *s, const bench_problem *problem, int t
     return end && strncmp(own, other, (size_t)(end - own)) == 0;
 }
 
+/* The way back: a forward run leaves its statistics. */
+static bool prepare_backward(norma_state *s, const bench_problem *problem, const bench_tensors *tensors)
+{
+    const norma_desc *desc = &problem->desc;
+    const bool by_channel = desc->op >= NORMA_BATCH_NORM;
+    const int64_t count = by_channel ? desc->shape[desc->layout == NORMA_NHWC ? 2 : 1] : problem->sets.length;
+    const size_t parameters = (size_t)count * problem->lane_size + 64;
+    const size_t statistics = (size_t)problem->sets.count * problem->lane_size + 64;
+    const size_t bytes[] = {statistics, statistics, parameters, parameters, norma_backward_workspace(s->plan) + 64};
+    for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
+        s->room[i] = aligned_alloc(64, (bytes[i] + 63) / 64 * 64);
+        if (!s->room[i]) {
+            return false;
+        }
+    }
+    const norma_op op = desc->op;
+    const bool centered = op != NORMA_RMS_NORM && op != NORMA_LP_NORM;
+    norma_args forward = s->args;
+    forward.residual = NULL;
+    forward.mean = centered && !problem->given ? s->room[0] : NULL;
+    forward.rstd = problem->given ? NULL : s->room[1];
+    const norma_backward_args back = {.struct_size = sizeof back,
+                                      .x = tensors->x,
+                                      .dy = tensors->residual,
+                                      .dx = tensors->y,
+                                      .dscale = op != NORMA_LP_NORM && op != NORMA_MVN ? s->room[2] : NULL,
+                                      .dshift = centered && op != NORMA_MVN ? s->room[3] : NULL,
+                                      .scale = s->args.scale,
+                                      .mean = forward.mean,
+                                      .rstd = forward.rstd,
+                                      .given_mean = s->args.given_mean,
+                                      .given_variance = s->args.given_variance,
+                                      .workspace = s->room[4]};
+    s->back = back;
+    return norma_run(s->plan, &forward) == NORMA_SUCCESS;
+}
+
 bench_ready bench_norma_prepare(void **state, const bench_path *path, const bench_problem *problem,
                                 const bench_tensors *tensors, int threads, char *label, char *sentence)
 {
@@ -87,6 +126,10 @@ bench_ready bench_norma_prepare(void **state, const bench_path *path, const benc
     s->args.given_variance = problem->given ? tensors->variance : NULL;
     s->args.residual = tensors->residual;
     s->args.sum = problem->desc.residual == NORMA_RESIDUAL_BEFORE ? tensors->sum : NULL;
+    if (problem->backward && !prepare_backward(s, problem, tensors)) {
+        snprintf(sentence, BENCH_SENTENCE_MAX, "out of memory, or %s", norma_last_error());
+        return BENCH_BROKEN;
+    }
     if (path->argument == NORMA_ISA_BEST) {
         snprintf(label, BENCH_SENTENCE_MAX, "%s", norma_isa_name(isa));
     }
@@ -96,13 +139,16 @@ bench_ready bench_norma_prepare(void **state, const bench_path *path, const benc
 bool bench_norma_run(void *state)
 {
     const norma_state *s = state;
-    return norma_run(s->plan, &s->args) == NORMA_SUCCESS;
+    return (s->back.x ? norma_backward(s->plan, &s->back) : norma_run(s->plan, &s->args)) == NORMA_SUCCESS;
 }
 
 void bench_norma_release(void *state)
 {
     norma_state *s = state;
     if (s) {
+        for (size_t i = 0; i < sizeof s->room / sizeof *s->room; i++) {
+            free(s->room[i]);
+        }
         norma_plan_destroy(s->plan);
         norma_context_destroy(s->context);
         free(s);

@@ -28,7 +28,7 @@ typedef struct steps_state {
 bool bench_steps_exists(const bench_path *path, const bench_problem *problem)
 {
     (void)path;
-    return bench_has_epilogue(problem);
+    return bench_has_epilogue(problem) && !problem->backward;
 }
 
 static bool make_activation(steps_state *s, const bench_problem *problem)

@@ -45,7 +45,7 @@ bool bench_unfused_exists(const bench_path *path, const bench_problem *problem)
     const norma_op op = problem->desc.op;
     const bool by_channel = op == NORMA_BATCH_NORM || op == NORMA_INSTANCE_NORM || op == NORMA_GROUP_NORM;
     const bool columns = by_channel && problem->layout == CASE_NHWC;
-    const bool plain = !bench_has_epilogue(problem) && problem->element_size == problem->lane_size;
+    const bool plain = !bench_has_epilogue(problem) && !problem->backward && problem->element_size == problem->lane_size;
     return plain && bench_passes_for(bench_isa()) && !columns && !problem->given &&
            (is_centered(problem) || !is_fibers(problem));
 }

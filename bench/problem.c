@@ -85,12 +85,14 @@ void bench_problem_make(bench_problem *problem, const case_spec *spec)
     problem->layout = spec->layout;
     problem->quick = spec->quick;
     problem->given = spec->given;
+    problem->backward = spec->backward;
     problem->scale = spec->op == NORMA_LAYER_NORM || spec->op == NORMA_RMS_NORM || spec->op == NORMA_CHANNEL_NORM;
     problem->shift = spec->op == NORMA_LAYER_NORM || spec->op == NORMA_CHANNEL_NORM;
     problem->sets = sets_of(spec);
     problem->elements = problem->sets.count * problem->sets.pieces * problem->sets.length;
     problem->element_size = norma_dtype_size(spec->dtype);
     problem->lane_size = norma_dtype_size(norma_dtype_of_lanes(spec->dtype));
-    const int tensors = spec->residual == NORMA_RESIDUAL_BEFORE ? 4 : spec->residual == NORMA_RESIDUAL_AFTER ? 3 : 2;
+    const bool third = spec->residual == NORMA_RESIDUAL_AFTER || spec->backward;
+    const int tensors = spec->residual == NORMA_RESIDUAL_BEFORE ? 4 : third ? 3 : 2;
     problem->useful_bytes = tensors * (double)problem->elements * (double)problem->element_size;
 }

@@ -91,7 +91,7 @@ bool bench_tensors_create(bench_tensors *tensors, const bench_problem *problem, 
     const size_t parameters = round_up((size_t)problem->sets.length * problem->lane_size);
     const size_t statistics = round_up((size_t)problem->sets.count * problem->lane_size);
     const norma_dtype dtype = problem->desc.dtype, lane = norma_dtype_of_lanes(dtype);
-    const bool residual = problem->desc.residual != NORMA_RESIDUAL_NONE;
+    const bool residual = problem->desc.residual != NORMA_RESIDUAL_NONE || problem->backward;
     /* Statistics come on top, given or the unfused path's: at most two doubles per set. */
     const size_t needed = (residual ? 4 : 2) * bytes + 2 * parameters + (size_t)problem->sets.count * 16;
     const size_t available = available_bytes();

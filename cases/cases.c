@@ -20,7 +20,11 @@ static const case_list *list_at(size_t index)
         return &case_fibers_lists[index];
     }
     index -= case_fibers_lists_count;
-    return index < case_images_lists_count ? &case_images_lists[index] : NULL;
+    if (index < case_images_lists_count) {
+        return &case_images_lists[index];
+    }
+    index -= case_images_lists_count;
+    return index < case_backward_lists_count ? &case_backward_lists[index] : NULL;
 }
 
 size_t case_count(void)
@@ -46,8 +50,8 @@ static void append(char *name, const char *format, ...)
 static void set_name(case_spec *spec)
 {
     spec->name[0] = '\0';
-    append(spec->name, "%s%s%s", spec->residual == NORMA_RESIDUAL_BEFORE ? "add+" : "", norma_op_name(spec->op),
-           spec->given ? "_given" : "");
+    append(spec->name, "%s%s%s%s", spec->residual == NORMA_RESIDUAL_BEFORE ? "add+" : "", norma_op_name(spec->op),
+           spec->given ? "_given" : "", spec->backward ? "_backward" : "");
     append(spec->name, "%s", spec->residual == NORMA_RESIDUAL_AFTER ? "+add" : "");
     if (spec->activation != NORMA_IDENTITY) {
         append(spec->name, "+%s", norma_activation_name(spec->activation));
@@ -70,6 +74,7 @@ case_spec case_at(size_t index)
                       .dtype = list->dtype,
                       .layout = list->layout,
                       .given = list->given,
+                      .backward = list >= case_backward_lists && list < case_backward_lists + case_backward_lists_count,
                       .activation = list->activation,
                       .residual = list->residual,
                       .quick = list->quick && shape->quick};
@@ -108,12 +113,20 @@ static bool parse_activation(case_spec *spec, const char *text, size_t length)
     return false;
 }
 
+/* Whether the text ends so; if it does, without that. */
+static bool take_end(const char *text, size_t *length, const char *end)
+{
+    const size_t own = strlen(end);
+    const bool ends = *length > own && memcmp(text + *length - own, end, own) == 0;
+    *length -= ends ? own : 0;
+    return ends;
+}
+
 static bool parse_bare_op(case_spec *spec, const char *text, size_t length)
 {
-    static const char given[] = "_given";
-    const size_t end = sizeof given - 1;
-    spec->given = length > end && memcmp(text + length - end, given, end) == 0;
-    const size_t own = spec->given ? length - end : length;
+    size_t own = length;
+    spec->backward = take_end(text, &own, "_backward");
+    spec->given = take_end(text, &own, "_given");
     for (spec->op = NORMA_LAYER_NORM; spec->op <= NORMA_GROUP_NORM; spec->op++) {
         if (is_word(text, own, norma_op_name(spec->op))) {
             return !spec->given || spec->op == NORMA_BATCH_NORM || spec->op == NORMA_INSTANCE_NORM;

@@ -5,7 +5,8 @@
  * rows x columns, or N x C x H x W in both channel layouts, or N x C x D x H x W. mvn in nchw is over all axes but C;
  * group_norm has 32 groups; batch_norm_given is batch norm with given statistics, as for inference. add+layer_norm adds a
  * residual first and stores the sum; layer_norm+add adds it afterwards; layer_norm+silu has an activation, by
- * norma_activation_name(). Beside bf16 and f16 scale and shift are f32.
+ * norma_activation_name(). Beside bf16 and f16 scale and shift are f32. layer_norm_backward is
+ * the way back, batch_norm_given_backward that with given statistics.
  */
 #ifndef NORMA_CASES_H
 #define NORMA_CASES_H
@@ -29,7 +30,8 @@ typedef struct case_spec {
     norma_op op;
     norma_dtype dtype;
     case_layout layout;
-    bool given; /* statistics are given */
+    bool given;    /* statistics are given */
+    bool backward; /* gradients */
     norma_activation activation;
     norma_residual residual;
     bool quick;                    /* of the few that tell most */

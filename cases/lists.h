@@ -39,5 +39,7 @@ extern const case_list case_fibers_lists[];
 extern const size_t case_fibers_lists_count;
 extern const case_list case_images_lists[];
 extern const size_t case_images_lists_count;
+extern const case_list case_backward_lists[]; /* the way back */
+extern const size_t case_backward_lists_count;
 
 #endif

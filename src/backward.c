@@ -78,14 +78,23 @@ size_t norma_backward_workspace(const norma_plan *plan)
     return (size_t)norma_divide_up(bytes, alignof(double)) * alignof(double);
 }
 
-/* Which activations' gradients follow from y. */
+/* What there are gradients of: of activations those that follow from y. */
 static norma_status check_plan(const norma_plan *plan)
 {
+    const norma_problem *problem = &plan->problem;
+    const norma_epilogue *e = &problem->epilogue;
+    if (plan->desc.modulation || plan->desc.gate || plan->desc.residual_gate) {
+        return norma_fail(NORMA_UNSUPPORTED, "plan: norma_backward has no modulation and no gates");
+    }
+    if (norma_dtype_integer(problem->dtype) || problem->x_dtype != problem->dtype || e->y_dtype != problem->dtype ||
+        (e->residual && e->residual_dtype != problem->dtype)) {
+        return norma_fail(NORMA_UNSUPPORTED, "plan: norma_backward wants x, y and residual of one type, f32, f64, bf16 or f16");
+    }
     if (plan->desc.activation != NORMA_IDENTITY && plan->desc.activation != NORMA_RELU) {
         return norma_fail(NORMA_UNSUPPORTED, "plan: norma_backward goes through no activation but relu, the plan has %s",
                           norma_activation_name(plan->desc.activation));
     }
-    if (plan->problem.normalizer.statistic == NORMA_MAGNITUDES) {
+    if (problem->normalizer.statistic == NORMA_MAGNITUDES) {
         return norma_fail(NORMA_UNSUPPORTED, "plan: norma_backward has no lp_norm with p = 1, which has no gradient at 0");
     }
     return NORMA_SUCCESS;
@@ -102,7 +111,7 @@ static int tensors_of(const norma_plan *plan, const norma_backward_args *args, n
     const bool some = !problem->empty, given = problem->given, relu = plan->desc.activation == NORMA_RELU;
     const norma_dtype x = problem->dtype, parameter = problem->parameter_dtype, statistic = problem->statistic_dtype;
     const int64_t parameters = norma_problem_parameters(problem), sets = problem->sets;
-    const int64_t elements = some ? sets * problem->count : 0;
+    const int64_t elements = norma_problem_elements(problem);
     const norma_operand all[] = {
         {FIELD(x), x, problem->x_span, false, true, some},
         {FIELD(dy), x, problem->y_span, false, true, some},
@@ -128,7 +137,7 @@ static bool in_place(const norma_problem *problem, int out, int in)
 {
     const bool alike =
         problem->geometry != NORMA_ROWS || problem->outer <= 1 || problem->kept[0].x_stride == problem->kept[0].y_stride;
-    const bool dense = problem->y_span == problem->sets * problem->count;
+    const bool dense = problem->y_span == norma_problem_elements(problem);
     return (out == TENSOR_DX && ((in == TENSOR_DY && alike) || in == TENSOR_DSUM)) ||
            (out == TENSOR_DRESIDUAL && in == TENSOR_DY && dense);
 }
@@ -305,7 +314,7 @@ norma_status norma_backward(const norma_plan *plan, const norma_backward_args *a
 
 norma_status norma_relu_mask(norma_dtype dtype, const void *y, int64_t count, uint8_t *mask)
 {
-    if (!norma_dtype_known(dtype)) {
+    if (!norma_dtype_known(dtype) || norma_dtype_integer(dtype)) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "dtype: expected NORMA_F32, NORMA_F64, NORMA_BF16 or NORMA_F16, got %d",
                           (int)dtype);
     }

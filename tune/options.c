@@ -315,7 +315,8 @@ static void keep_ops(case_set *set, const char *ops)
 {
     size_t kept = 0;
     for (size_t i = 0; i < set->count; i++) {
-        if (!ops || lists(ops, norma_op_name(set->specs[i].op))) {
+        const bool back = set->specs[i].backward; /* which has nothing to tune */
+        if (!back && (!ops || lists(ops, norma_op_name(set->specs[i].op)))) {
             set->specs[kept++] = set->specs[i];
         }
     }

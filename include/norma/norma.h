@@ -608,8 +608,9 @@ NORMA_API size_t norma_backward_workspace(const norma_plan *plan);
  * (Ioffe, Szegedy, arXiv 1502.03167, section 3; Zhang, Sennrich, arXiv 1910.07467, section 4.)
  *
  * Allocates nothing; any threads may run a plan at once, each with a workspace of its own. Errors: NORMA_UNSUPPORTED for an
- * activation other than NORMA_RELU and for p = 1; NORMA_INVALID_ARGUMENT as for norma_run(), for one of mean and rstd without
- * the other, and for y and mask both or neither after NORMA_RELU; nothing is written then. */
+ * activation other than NORMA_RELU, modulation, gates, x, y or residual of different types or of integers, and for p = 1;
+ * NORMA_INVALID_ARGUMENT as for norma_run(), for one of mean and rstd without the other, and for y and mask both or neither
+ * after NORMA_RELU; nothing is written then. */
 NORMA_API norma_status norma_backward(const norma_plan *plan, const norma_backward_args *args);
 
 /* Packs what a ReLU's gradient needs of y: bit i % 8 of mask[i / 8] is set unless y[i] <= 0. `count` elements of y, (count + 7)

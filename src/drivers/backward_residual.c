@@ -31,7 +31,7 @@ static void pass_share(void *argument, size_t task)
 void norma_backward_residual(const norma_backward_run *run)
 {
     const norma_problem *problem = &run->plan->problem;
-    const int64_t elements = problem->sets * problem->count;
+    const int64_t elements = norma_problem_elements(problem);
     residual_share share = {
         .run = run, .rows = 1, .length = elements, .stride = elements, .tasks = run->plan->blocking.threads};
     if (problem->y_span != elements) {
