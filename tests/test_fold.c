@@ -527,6 +527,7 @@ static void bad_input(void **state)
     REFUSED(s.norm.struct_size = 0, NORMA_INVALID_ARGUMENT, "struct_size");
     REFUSED(s.desc.layer = (norma_fold_layer)9, NORMA_INVALID_ARGUMENT, "layer");
     REFUSED(s.desc.dtype = (norma_dtype)9, NORMA_INVALID_ARGUMENT, "desc.dtype");
+    REFUSED(s.desc.dtype = NORMA_U8, NORMA_INVALID_ARGUMENT, "desc.dtype");
     REFUSED(s.desc.bias_dtype = NORMA_F64, NORMA_INVALID_ARGUMENT, "bias_dtype");
     REFUSED(s.desc.norm_dtype = NORMA_BF16, NORMA_INVALID_ARGUMENT, "norm_dtype");
     REFUSED(s.desc.norm_first = 2, NORMA_INVALID_ARGUMENT, "norm_first");

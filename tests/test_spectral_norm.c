@@ -487,7 +487,8 @@ static void bad_input(void **state)
     check_refused(norma_spectral_norm_backward(NULL, &good, NULL), NORMA_INVALID_ARGUMENT, "args");
     check(norma_spectral_norm_workspace(NULL) == 0);
     REFUSED_DESC(desc.struct_size = 1, "struct_size");
-    REFUSED_DESC(desc.dtype = (norma_dtype)7, "dtype");
+    REFUSED_DESC(desc.dtype = (norma_dtype)99, "dtype");
+    REFUSED_DESC(desc.dtype = NORMA_S8, "dtype");
     REFUSED_DESC(desc.rank = 1, "rank");
     REFUSED_DESC(desc.rank = 9, "rank");
     REFUSED_DESC(desc.shape[1] = 0, "shape[1]");

@@ -398,7 +398,8 @@ static void bad_input(void **state)
     check_refused(norma_weight_norm(NULL, &good, NULL), NORMA_INVALID_ARGUMENT, "args");
     check_refused(norma_weight_norm_backward(NULL, &good, NULL), NORMA_INVALID_ARGUMENT, "args");
     REFUSED_DESC(desc.struct_size = 1, "struct_size");
-    REFUSED_DESC(desc.dtype = (norma_dtype)7, "dtype");
+    REFUSED_DESC(desc.dtype = (norma_dtype)99, "dtype");
+    REFUSED_DESC(desc.dtype = NORMA_S8, "dtype");
     REFUSED_DESC(desc.scale_dtype = NORMA_F64, "scale_dtype");
     REFUSED_DESC(desc.rank = 0, "rank");
     REFUSED_DESC(desc.rank = 9, "rank");
