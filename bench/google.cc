@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <cstring>
 #include <iomanip>
 #include <iostream>
 #include <sstream>
@@ -56,6 +57,14 @@ const char *default_repetitions(const bench_options &options)
     return options.quick ? "10" : "15";
 }
 
+bool min_time_of(const Flags &flags, const bench_options &options, double *seconds)
+{
+    const std::string text = flags.value("benchmark_min_time", options.quick ? "0.01" : "0.03");
+    char *end;
+    *seconds = std::strtod(text.c_str(), &end);
+    return end != text.c_str() && (*end == '\0' || std::strcmp(end, "s") == 0) && *seconds > 0 && *seconds < 1e6;
+}
+
 bool initialize(const Flags &flags, const bench_options &options, int argc, char **argv)
 {
     static std::vector<std::string> words = {argv[0]};
@@ -66,8 +75,12 @@ bool initialize(const Flags &flags, const bench_options &options, int argc, char
     };
     otherwise("benchmark_enable_random_interleaving", "true");
     otherwise("benchmark_repetitions", default_repetitions(options));
-    otherwise("benchmark_min_time", options.quick ? "0.01" : "0.03");
-    words.insert(words.end(), argv + 1, argv + argc);
+    for (int i = 1; i < argc; i++) {
+        // Versions differ in how this is written; it is set for each case, see rounds.cc.
+        if (std::strncmp(argv[i], "--benchmark_min_time=", 21) != 0) {
+            words.push_back(argv[i]);
+        }
+    }
     words.insert(words.end(), {"--benchmark_out=", "--benchmark_list_tests=false", "--benchmark_report_aggregates_only=false",
                                "--benchmark_display_aggregates_only=false"});
     std::vector<char *> pointers;

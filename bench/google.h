@@ -36,6 +36,9 @@ std::unique_ptr<benchmark::BenchmarkReporter> file_reporter(const std::string &f
 // after a sentence to stderr.
 bool initialize(const Flags &flags, const bench_options &options, int argc, char **argv);
 
+// --benchmark_min_time, in seconds, as "0.03" or "0.03s". False where it is neither.
+bool min_time_of(const Flags &flags, const bench_options &options, double *seconds);
+
 const char *default_repetitions(const bench_options &options);
 
 // What a report says about the machine, and about its memory: "roofline/L2/copy/threads:1" in GB/s.

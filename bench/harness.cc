@@ -84,6 +84,9 @@ int parse(int argc, char **argv, const Flags &flags, Selection *selection)
             return refuse(std::string("--") + name + " is one of console, json, csv");
         }
     }
+    if (!min_time_of(flags, selection->options, &selection->min_time)) {
+        return refuse("--benchmark_min_time: expected seconds, as in 0.03 or 0.03s");
+    }
     std::string wrong;
     if (!take_cases(selection, &wrong)) {
         return refuse(wrong);

@@ -65,6 +65,8 @@ void time_round(Group *group, Collector *collector, int repetitions)
         made->UseRealTime()->MeasureProcessCPUTime()->Repetitions(repetitions);
         if (!one.rounds.empty() && !one.rounds.front().empty() && one.failure.empty()) {
             made->Iterations(one.rounds.front().front().iterations);
+        } else {
+            made->MinTime(group->min_time);
         }
     }
     collector->start_group(&group->cases);

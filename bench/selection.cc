@@ -51,6 +51,7 @@ Group select_group(const Selection &selection, size_t index, int threads)
 {
     Group group;
     group.threads = threads;
+    group.min_time = selection.min_time;
     bench_problem_make(&group.problem, &selection.specs[index]);
     size_t column = 0, wanted = 0;
     for (size_t i = 0; i < bench_path_count; i++) {

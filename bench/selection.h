@@ -16,6 +16,7 @@ struct Selection {
     std::vector<case_spec> specs; // that the options name, in their order
     std::regex filter;
     bool filter_inverted = false;
+    double min_time = 0.03; // seconds of a repetition
     bool compares = false;
     Record old; // of the run to compare with
 
@@ -55,6 +56,7 @@ bool take_cases(Selection *selection, std::string *sentence);
 struct Group {
     bench_problem problem;
     int threads;
+    double min_time;
     std::deque<Case> cases;
     bool published = false;
 };

@@ -153,6 +153,7 @@ class Results(BenchTest):
         paths = lambda *more: {re.sub(".*/(.*)/threads:1", r"\1", line)
                                for line in self.succeed("--list", "--threads", "1", "--shapes", shapes, *more).splitlines()}
         self.assertEqual(paths(), {"copy", "unfused", "fused"})
+        self.refuse("--benchmark_min_time=long", says="--benchmark_min_time: expected seconds")
         self.refuse("--peers", says="--peers: this norma-bench is built without any")
         self.assertLess({"copy", "unfused", "fused", "untuned", "generic"}, paths("--full") | {"?"})
 
