@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "support/cases.h"
+#include "support/gradients.h"
 #include "support/isa.h"
 #include "support/suite.h"
 
@@ -168,6 +169,34 @@ static void run_and_count(norma_context *context, size_t index)
     trial_destroy(t);
 }
 
+/* The way back of what has one. */
+static void go_back_and_count(norma_context *context, size_t index)
+{
+    const test_case c = cases_get(index);
+    const norma_desc *d = &c.desc;
+    if (d->activation > NORMA_RELU || d->modulation || d->gate || d->residual_gate || d->residual_dtype || d->y_dtype ||
+        (d->op == NORMA_LP_NORM && d->p == 1) || d->dtype > NORMA_F16) {
+        return;
+    }
+    const gradients_inputs inputs = {
+        .scale = c.inputs.scale, .mask = d->activation ? MASK_FROM_Y : MASK_NONE, .saved = index % 2, .spread = 1};
+    random_state random = random_begin(index);
+    gradients *g = gradients_create(d, &inputs, &random);
+    norma_plan *plan;
+    suite_case("%s, back", c.name);
+    check_success(norma_plan_create(&plan, context, &g->desc));
+    gradients_place(g, plan);
+    check_success(norma_backward(plan, &g->args));
+    start_counting();
+    const norma_status status = norma_backward(plan, &g->args);
+    stop_counting();
+    check(status == NORMA_SUCCESS);
+    check(atomic_load(&allocations) == 0);
+    check(atomic_load(&locks) == 0);
+    norma_plan_destroy(plan);
+    gradients_destroy(g);
+}
+
 static void run_every_case(int threads, norma_parallel_for loop)
 {
     need_counting();
@@ -175,6 +204,7 @@ static void run_every_case(int threads, norma_parallel_for loop)
         norma_context *context = isa_context(isa, threads, loop, NULL);
         for (size_t i = 0; i < cases_count(); i += 2) {
             run_and_count(context, i);
+            go_back_and_count(context, i);
         }
         norma_context_destroy(context);
     }

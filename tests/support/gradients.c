@@ -290,7 +290,7 @@ static void *place(gradients *g, int which)
     return g->guards[which].data;
 }
 
-static void place_all(gradients *g, const norma_plan *plan)
+void gradients_place(gradients *g, const norma_plan *plan)
 {
     const norma_desc *desc = &g->desc;
     memset(&g->args, 0, sizeof g->args);
@@ -322,7 +322,7 @@ void gradients_run(gradients *g, norma_context *context)
 {
     norma_plan *plan;
     check_success(norma_plan_create(&plan, context, &g->desc));
-    place_all(g, plan);
+    gradients_place(g, plan);
     check_success(norma_backward(plan, &g->args));
     norma_plan_destroy(plan);
 }

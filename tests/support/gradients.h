@@ -52,7 +52,10 @@ void gradients_set_x(gradients *g, int64_t set, int64_t i, double value);
 void gradients_set_dy(gradients *g, int64_t set, int64_t i, double value);
 void gradients_expect(gradients *g);
 
-/* Places fresh copies and runs them on a context. */
+/* Fresh copies of the inputs, and args for a plan of desc. */
+void gradients_place(gradients *g, const norma_plan *plan);
+
+/* Places them and runs them on a context. */
 void gradients_run(gradients *g, norma_context *context);
 
 /* The same on a serial context of an instruction set. */
