@@ -1,0 +1,327 @@
+#include "layer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const input_names[LAYER_INPUTS] = {
+    "the input", "scale", "bias", "mean", "the variance", "the skip", "the bias added to it"};
+
+void norma_ort_layer_init(layer *l, layer_kind kind, const char *name)
+{
+    memset(l, 0, sizeof *l);
+    l->kind = kind;
+    strncpy(l->name, name, sizeof l->name - 1);
+    l->epsilon = 1e-5F; /* ONNX has attributes in f32, defaults too */
+    l->axis = -1;
+    l->p = 2;
+    l->groups = 1;
+    for (int i = 0; i < LAYER_INPUTS; i++) {
+        l->input[i] = -1;
+    }
+    for (int i = 0; i < LAYER_OUTPUTS; i++) {
+        l->output[i] = -1;
+    }
+    norma_ort_cache_init(&l->cache);
+}
+
+void norma_ort_layer_free(layer *l)
+{
+    norma_ort_cache_free(&l->cache);
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * What was prepared for these shapes
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static bool same_shape(const tensor *a, const tensor *b)
+{
+    return !a->data == !b->data && (!a->data || (a->dtype == b->dtype && a->rank == b->rank &&
+                                                 !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0])));
+}
+
+static uint64_t hash_of(const tensor in[LAYER_INPUTS])
+{
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a's, by words */
+    for (int i = 0; i < LAYER_INPUTS; i++) {
+        for (int k = 0; in[i].data && k < in[i].rank; k++) {
+            hash = (hash ^ (uint64_t)in[i].shape[k]) * 0x100000001b3u;
+        }
+        hash = (hash ^ (uint64_t)i) * 0x100000001b3u;
+    }
+    return hash | 1; /* 0 is an empty slot */
+}
+
+/* How a layer holds what was prepared: in a slot, or, with every slot in use, alone. */
+typedef struct holding {
+    prepared *content;
+    cache_slot *slot;
+} holding;
+
+static OrtStatus *hold(layer *l, const tensor in[LAYER_INPUTS], holding *h)
+{
+    const uint64_t hash = hash_of(in);
+    int from = 0;
+    while ((h->slot = norma_ort_cache_find(&l->cache, hash, &from))) {
+        h->content = h->slot->content;
+        bool same = true;
+        for (int i = 0; i < LAYER_INPUTS && same; i++) {
+            same = same_shape(&in[i], &h->content->key[i]);
+        }
+        if (same) {
+            return NULL;
+        }
+        norma_ort_cache_release(h->slot);
+    }
+    OrtStatus *status = norma_ort_prepare(l, in, &h->content);
+    if (!status) {
+        h->slot = norma_ort_cache_insert(&l->cache, hash, h->content);
+    }
+    return status;
+}
+
+static void let_go(holding *h)
+{
+    if (h->slot) {
+        norma_ort_cache_release(h->slot);
+    } else {
+        norma_ort_prepared_free(h->content);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * A run
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct layer_run {
+    const layer *layer;
+    prepared *prepared;
+    session_pool pool;
+    const tensor *in;
+    char *scratch;
+    char *out[LAYER_OUTPUTS]; /* the engine's, NULL: absent */
+} layer_run;
+
+static OrtStatus *read_inputs(const layer *l, OrtKernelContext *context, tensor in[LAYER_INPUTS])
+{
+    OrtStatus *status = NULL;
+    for (int i = 0; i < LAYER_INPUTS && !status; i++) {
+        in[i].data = NULL;
+        const OrtValue *value = NULL;
+        if (l->input[i] < 0) {
+            continue;
+        }
+        status = norma_ort->KernelContext_GetInput(context, (size_t)l->input[i], &value);
+        if (!status && value && l->known[i].rank) {
+            /* A constant's shape need not be asked for again, which would cost more than a small norm. */
+            in[i] = l->known[i];
+            void *data;
+            status = norma_ort->GetTensorMutableData((OrtValue *)(uintptr_t)value, &data);
+            in[i].data = data;
+        } else if (!status) {
+            status = norma_ort_read_tensor(value, input_names[i], &in[i]);
+        }
+    }
+    if (!status && !in[INPUT_X].data) {
+        status = norma_ort_fail(ORT_INVALID_ARGUMENT, "%s: the input is missing", l->name);
+    }
+    return status;
+}
+
+static OrtStatus *get_output(layer_run *run, OrtKernelContext *context, layer_output which, int rank, const int64_t *shape)
+{
+    const int place = run->layer->output[which];
+    run->out[which] = NULL;
+    if (place < 0) {
+        return NULL;
+    }
+    OrtValue *value = NULL;
+    OrtStatus *status = norma_ort->KernelContext_GetOutput(context, (size_t)place, shape, (size_t)rank, &value);
+    if (!status && value) {
+        void *data;
+        status = norma_ort->GetTensorMutableData(value, &data);
+        run->out[which] = data;
+    }
+    return status;
+}
+
+static OrtStatus *get_outputs(layer_run *run, OrtKernelContext *context)
+{
+    const prepared *p = run->prepared;
+    const tensor *x = &run->in[INPUT_X];
+    OrtStatus *status = NULL;
+    for (int i = 0; i < LAYER_OUTPUTS && !status; i++) {
+        const bool stat = i == OUTPUT_MEAN || i == OUTPUT_RSTD;
+        status = get_output(run, context, i, stat ? p->stat_rank : x->rank, stat ? p->stat_shape : x->shape);
+    }
+    return status;
+}
+
+/* The bytes of an operand of one block; NULL where it is absent. */
+static const void *operand_of(const layer_run *run, layer_input which, int64_t block)
+{
+    const operand *o = &run->prepared->operand[which];
+    const char *start = o->state == OPERAND_DIRECT   ? run->in[which].data
+                        : o->state == OPERAND_KEPT   ? run->prepared->kept + o->offset
+                        : o->state == OPERAND_COPIED ? run->scratch + o->offset
+                                                     : NULL;
+    return start ? start + (size_t)block * o->step : NULL;
+}
+
+static void add_chunk(void *argument, size_t index)
+{
+    const tensor_add *add = argument;
+    /* Half of what a thread is worth waking for. */
+    const int64_t rows = 1 + 8192 / add->width, first = (int64_t)index * rows;
+    norma_ort_add_rows(add, first, first + rows < add->rows ? first + rows : add->rows);
+}
+
+/* x, or the residual, with what norma cannot add. Returns what takes its place. */
+static const void *add_before(layer_run *run)
+{
+    const prepared *p = run->prepared;
+    const bool to_x = p->add_to == ADD_TO_X;
+    tensor_add add = p->add;
+    add.base = operand_of(run, to_x ? INPUT_X : INPUT_RESIDUAL, 0);
+    add.vectors = to_x ? operand_of(run, INPUT_RESIDUAL, 0) : NULL;
+    add.bias = operand_of(run, INPUT_BIAS, 0);
+    add.target = to_x && run->out[OUTPUT_SUM] ? run->out[OUTPUT_SUM] : run->scratch + p->add_offset;
+    const int64_t rows = 1 + 8192 / add.width;
+    norma_ort_parallel_for(&run->pool, (size_t)((add.rows + rows - 1) / rows), add_chunk, &add);
+    return add.target;
+}
+
+/* Where norma writes a statistic: to the engine's tensor, or to scratch memory where the types differ. */
+static char *statistic_of(const layer_run *run, layer_output which)
+{
+    const prepared *p = run->prepared;
+    char *out = run->out[which];
+    return !out || run->layer->stat_dtype[which - OUTPUT_MEAN] == p->stat_dtype
+               ? out
+               : run->scratch + p->stat_offset[which - OUTPUT_MEAN];
+}
+
+/* The norma_args of the first block. */
+static norma_args args_of(layer_run *run)
+{
+    const prepared *p = run->prepared;
+    const layer *l = run->layer;
+    norma_args args = {.struct_size = sizeof args, .pool = &run->pool};
+    args.x = operand_of(run, INPUT_X, 0);
+    args.residual = operand_of(run, INPUT_RESIDUAL, 0);
+    args.y = run->out[OUTPUT_Y];
+    args.sum = run->out[OUTPUT_SUM];
+    if (p->adds) {
+        const void *sum = add_before(run);
+        if (p->add_to == ADD_TO_X) {
+            args.x = sum, args.residual = NULL, args.sum = NULL;
+        } else {
+            args.residual = sum;
+        }
+    }
+    if (l->kind == LAYER_BATCH_NORM && l->training) {
+        args.running_mean = statistic_of(run, OUTPUT_MEAN);
+        args.running_variance = statistic_of(run, OUTPUT_RSTD);
+        norma_ort_convert(operand_of(run, INPUT_MEAN, 0), p->stat_dtype, args.running_mean, p->stat_dtype, p->stat_count);
+        norma_ort_convert(operand_of(run, INPUT_VARIANCE, 0), p->stat_dtype, args.running_variance, p->stat_dtype,
+                          p->stat_count);
+    } else {
+        args.mean = statistic_of(run, OUTPUT_MEAN);
+        args.rstd = statistic_of(run, OUTPUT_RSTD);
+        args.given_mean = operand_of(run, INPUT_MEAN, 0);
+        args.given_variance = operand_of(run, INPUT_VARIANCE, 0);
+    }
+    return args;
+}
+
+static void *advance(void *pointer, size_t bytes)
+{
+    return pointer ? (char *)pointer + bytes : NULL;
+}
+
+static OrtStatus *run_blocks(layer_run *run)
+{
+    const prepared *p = run->prepared;
+    const size_t stat_bytes = (size_t)p->stat_count * norma_ort_dtype_size(p->stat_dtype);
+    norma_args args = args_of(run);
+    for (int64_t block = 0; block < p->blocks; block++) {
+        args.scale = operand_of(run, INPUT_SCALE, block);
+        args.shift = operand_of(run, INPUT_SHIFT, block);
+        const norma_status status = norma_run(p->plan, &args);
+        if (status != NORMA_SUCCESS) {
+            return norma_ort_fail_norma(status, run->layer->name);
+        }
+        args.x = (const char *)args.x + p->block_bytes;
+        args.y = advance(args.y, p->block_bytes);
+        args.sum = advance(args.sum, p->block_bytes);
+        args.residual = args.residual ? (const char *)args.residual + p->operand[INPUT_RESIDUAL].step : NULL;
+        args.mean = advance(args.mean, stat_bytes);
+        args.rstd = advance(args.rstd, stat_bytes);
+    }
+    return NULL;
+}
+
+static OrtStatus *compute(layer_run *run)
+{
+    const prepared *p = run->prepared;
+    for (int i = 0; i < LAYER_INPUTS; i++) {
+        if (p->operand[i].state == OPERAND_COPIED) {
+            norma_ort_copy(&p->operand[i].copy, run->in[i].data, run->scratch + p->operand[i].offset);
+        }
+    }
+    OrtStatus *status = run_blocks(run);
+    for (int i = 0; i < 2 && !status; i++) {
+        char *out = run->out[OUTPUT_MEAN + i], *made = statistic_of(run, OUTPUT_MEAN + i);
+        if (out != made) {
+            norma_ort_convert(made, p->stat_dtype, out, run->layer->stat_dtype[i], p->blocks * p->stat_count);
+        }
+    }
+    if (run->pool.failure && !status) {
+        return run->pool.failure;
+    }
+    if (run->pool.failure) {
+        norma_ort->ReleaseStatus(run->pool.failure);
+    }
+    return status;
+}
+
+/* With the memory that goes with these shapes, or, while another thread has that, with some of its own. */
+static OrtStatus *compute_in_scratch(layer_run *run)
+{
+    prepared *p = run->prepared;
+    if (!p->scratch_bytes) {
+        return compute(run);
+    }
+    const bool taken = atomic_flag_test_and_set_explicit(&p->scratch_taken, memory_order_acquire);
+    run->scratch = taken ? malloc(p->scratch_bytes) : p->scratch;
+    if (!run->scratch) {
+        return norma_ort_fail(ORT_FAIL, "%s: out of memory: %zu bytes", run->layer->name, p->scratch_bytes);
+    }
+    OrtStatus *status = compute(run);
+    if (taken) {
+        free(run->scratch);
+    } else {
+        atomic_flag_clear_explicit(&p->scratch_taken, memory_order_release);
+    }
+    return status;
+}
+
+OrtStatus *norma_ort_layer_run(layer *l, OrtKernelContext *context)
+{
+    tensor in[LAYER_INPUTS];
+    OrtStatus *status = read_inputs(l, context, in);
+    if (status) {
+        return status;
+    }
+    holding h;
+    status = hold(l, in, &h);
+    if (status) {
+        return status;
+    }
+    layer_run run = {.layer = l, .prepared = h.content, .pool = {context, NULL}, .in = in};
+    status = get_outputs(&run, context);
+    if (!status && h.content->plan) {
+        status = compute_in_scratch(&run);
+    }
+    let_go(&h);
+    return status;
+}
