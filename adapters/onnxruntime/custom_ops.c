@@ -3,6 +3,7 @@
 #include "export.h"
 #include "ops.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,7 +117,7 @@ static bool has_ints(const OrtKernelInfo *info, const char *name, int64_t *out, 
 {
     size_t needed = 0;
     OrtStatus *status = norma_ort->KernelInfoGetAttributeArray_int64(info, name, NULL, &needed);
-    if (!is_there(status) || needed > *count) {
+    if (!is_there(status) || needed > *count || needed == 0) { /* none: what is no list looks like that, too */
         return false;
     }
     *count = needed;
@@ -244,7 +245,7 @@ static void destroy_kernel(void *kernel)
     }
 }
 
-/* y has x's shape, and so does the sum. What this leaves open, the engine learns when the model runs. */
+/* y has x's shape. What is left open, the engine learns when the model runs. */
 static OrtStatus *infer_shapes(const OrtCustomOp *op, OrtShapeInferContext *context)
 {
     OrtTensorTypeAndShapeInfo *x;
@@ -284,11 +285,21 @@ static const OrtCustomOp callbacks = {.version = CUSTOM_OPS_API,
                                       .GetVariadicOutputHomogeneity = get_one,
                                       .CreateKernelV2 = create_kernel,
                                       .KernelComputeV2 = compute,
-                                      .InferOutputShapeFn = infer_shapes,
                                       .GetStartVersion = get_since,
                                       .GetEndVersion = get_until};
 
-static OrtStatus *fill_domain(OrtCustomOpDomain *domain, const char *name)
+/* Older versions read the type of every input before they call for shapes, and crash where an optional one is left out by an
+ * empty name; 1.30 was seen not to. */
+static bool may_infer_shapes(const op_info *op, int minor_version)
+{
+    bool all = true;
+    for (int i = 0; i < op->inputs; i++) {
+        all = all && !op->input[i].optional;
+    }
+    return all || minor_version >= 30;
+}
+
+static OrtStatus *fill_domain(OrtCustomOpDomain *domain, const char *name, int minor_version)
 {
     int at = 0; /* place in custom_ops, whatever the domain */
     for (int i = 0; i < norma_ort_ops_count; i++) {
@@ -298,6 +309,7 @@ static OrtStatus *fill_domain(OrtCustomOpDomain *domain, const char *name)
                 continue;
             }
             custom_ops[at] = (custom_op){callbacks, op, &op->typings[k]};
+            custom_ops[at].callbacks.InferOutputShapeFn = may_infer_shapes(op, minor_version) ? infer_shapes : NULL;
             OrtStatus *status = norma_ort->CustomOpDomain_Add(domain, &custom_ops[at].callbacks);
             if (status) {
                 return status;
@@ -307,12 +319,14 @@ static OrtStatus *fill_domain(OrtCustomOpDomain *domain, const char *name)
     return NULL;
 }
 
-static OrtStatus *make_domains(void)
+static OrtStatus *make_domains(const OrtApiBase *base)
 {
+    int major = 0, minor = 0;
+    sscanf(base->GetVersionString(), "%d.%d", &major, &minor);
     for (int d = 0; d < 2; d++) {
         OrtStatus *status = domains[d] ? NULL : norma_ort->CreateCustomOpDomain(domain_names[d], &domains[d]);
         if (!status) {
-            status = fill_domain(domains[d], domain_names[d]);
+            status = fill_domain(domains[d], domain_names[d], major > 1 ? 30 : minor);
         }
         if (status) {
             return status;
@@ -326,7 +340,7 @@ NORMA_EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtA
     OrtStatus *status = norma_ort_start(base, CUSTOM_OPS_API);
     pthread_mutex_lock(&registering);
     if (!status && !domains[1]) {
-        status = make_domains();
+        status = make_domains(base);
     }
     pthread_mutex_unlock(&registering);
     for (int d = 0; d < 2 && !status; d++) {

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #define TIMES_MAX 100000
+#define RANK_MAX 32
 
 const OrtApi *ort;
 
@@ -233,9 +234,9 @@ static void *read_file(const char *path, size_t *size)
 bool tensors_read(tensors *t, char **words, int count)
 {
     for (int i = 0; i + 3 < count; i += 4) {
-        int64_t shape[16];
+        int64_t shape[RANK_MAX];
         size_t rank = 0, size = 0;
-        for (char *extent = words[i + 2]; *extent && rank < 16 && strcmp(words[i + 2], "-");) { /* "-": a scalar */
+        for (char *extent = words[i + 2]; *extent && rank < RANK_MAX && strcmp(words[i + 2], "-");) { /* "-": a scalar */
             shape[rank++] = strtoll(extent, &extent, 10);
             extent += *extent == ',';
         }
@@ -259,7 +260,7 @@ bool tensors_read(tensors *t, char **words, int count)
 typedef struct content {
     void *data;
     size_t bytes, rank;
-    int64_t shape[16];
+    int64_t shape[RANK_MAX];
     ONNXTensorElementDataType type;
 } content;
 
@@ -270,7 +271,7 @@ static bool content_of(const OrtValue *value, content *c)
         return false;
     }
     bool good = engine_ok(ort->GetTensorElementType(info, &c->type)) && engine_ok(ort->GetDimensionsCount(info, &c->rank)) &&
-                c->rank <= 16 && engine_ok(ort->GetDimensions(info, c->shape, c->rank));
+                c->rank <= RANK_MAX && engine_ok(ort->GetDimensions(info, c->shape, c->rank));
     ort->ReleaseTensorTypeAndShapeInfo(info);
     return good && engine_ok(ort->GetTensorSizeInBytes(value, &c->bytes)) &&
            engine_ok(ort->GetTensorMutableData((OrtValue *)(uintptr_t)value, &c->data));

@@ -63,7 +63,7 @@ static void work_through(soak_job *job, int count, int parallel)
     }
 }
 
-/* Answers: runs that failed, runs that differed, resident kilobytes after a tenth of the sessions, and after all. */
+/* Answers: runs that failed, runs that differed, resident kilobytes after half of the sessions, and after all. */
 void soak(int count, int parallel, const char *model, const char *route, int threads, const tensors *inputs)
 {
     tensors expected = {0};
@@ -74,9 +74,9 @@ void soak(int count, int parallel, const char *model, const char *route, int thr
     }
     session_close(s);
     soak_job job = {.model = model, .route = route, .threads = threads, .inputs = inputs, .expected = &expected};
-    work_through(&job, count / 10, parallel);
+    work_through(&job, count / 2, parallel);
     const long before = resident_kilobytes();
-    work_through(&job, count - count / 10, parallel);
+    work_through(&job, count - count / 2, parallel);
     printf("ok\t%d\t%d\t%ld\t%ld\n", atomic_load(&job.failed), atomic_load(&job.different), before, resident_kilobytes());
     tensors_free(&expected);
 }

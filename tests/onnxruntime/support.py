@@ -97,7 +97,7 @@ class Engine:
     def __init__(self, folder, env=None):
         self.folder, self.next, self.files = folder, 0, 0
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NORMA_") or k == "NORMA_TUNING"}
-        environment.update(NORMA_VERBOSE="1", **(env or {}))
+        environment.update({"NORMA_VERBOSE": "1"}, **(env or {}))
         written = open(os.path.join(folder, "log"), "w")
         self.log = open(written.name)
         command = [os.environ["NORMA_ONNXRUNTIME_RUNNER"], os.environ["NORMA_ONNXRUNTIME_ADAPTER"]]
