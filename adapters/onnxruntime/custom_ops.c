@@ -263,9 +263,13 @@ static OrtStatus *infer_shapes(const OrtCustomOp *op, OrtShapeInferContext *cont
 
 #define CUSTOM_OPS_MAX 96
 
+/* Batch norms as custom operators are not folded into convolutions any more, which most are; so a session gets them only if its
+ * entry of this name is "1". */
+#define BATCH_NORM_KEY "norma.batch_norm"
+
 static custom_op custom_ops[CUSTOM_OPS_MAX];
-static OrtCustomOpDomain *domains[2]; /* ONNX's and the engine's own */
-static const char *const domain_names[2] = {"", "com.microsoft"};
+static OrtCustomOpDomain *domains[3]; /* the engine's own, ONNX's, ONNX's with what is there on request */
+static const char *const domain_names[3] = {"com.microsoft", "", ""};
 static pthread_mutex_t registering = PTHREAD_MUTEX_INITIALIZER;
 
 static const OrtCustomOp callbacks = {.version = CUSTOM_OPS_API,
@@ -299,13 +303,13 @@ static bool may_infer_shapes(const op_info *op, int minor_version)
     return all || minor_version >= 30;
 }
 
-static OrtStatus *fill_domain(OrtCustomOpDomain *domain, const char *name, int minor_version)
+static OrtStatus *fill_domain(OrtCustomOpDomain *domain, const char *name, bool on_request, int minor_version)
 {
     int at = 0; /* place in custom_ops, whatever the domain */
     for (int i = 0; i < norma_ort_ops_count; i++) {
         const op_info *op = &norma_ort_ops[i];
         for (int k = 0; k < op->typings_count; k++, at++) {
-            if (strcmp(op->domain, name)) {
+            if (strcmp(op->domain, name) || (op->on_request && !on_request)) {
                 continue;
             }
             custom_ops[at] = (custom_op){callbacks, op, &op->typings[k]};
@@ -323,10 +327,10 @@ static OrtStatus *make_domains(const OrtApiBase *base)
 {
     int major = 0, minor = 0;
     sscanf(base->GetVersionString(), "%d.%d", &major, &minor);
-    for (int d = 0; d < 2; d++) {
+    for (int d = 0; d < 3; d++) {
         OrtStatus *status = domains[d] ? NULL : norma_ort->CreateCustomOpDomain(domain_names[d], &domains[d]);
         if (!status) {
-            status = fill_domain(domains[d], domain_names[d], major > 1 ? 30 : minor);
+            status = fill_domain(domains[d], domain_names[d], d == 2, major > 1 ? 30 : minor);
         }
         if (status) {
             return status;
@@ -335,16 +339,25 @@ static OrtStatus *make_domains(const OrtApiBase *base)
     return NULL;
 }
 
+static bool is_requested(const OrtSessionOptions *options)
+{
+    char value[2] = {0};
+    size_t size = sizeof value;
+    int there = 0;
+    return is_there(norma_ort->HasSessionConfigEntry(options, BATCH_NORM_KEY, &there)) && there &&
+           is_there(norma_ort->GetSessionConfigEntry(options, BATCH_NORM_KEY, value, &size)) && value[0] == '1';
+}
+
 NORMA_EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase *base)
 {
+    static bool made;
     OrtStatus *status = norma_ort_start(base, CUSTOM_OPS_API);
     pthread_mutex_lock(&registering);
-    if (!status && !domains[1]) {
+    if (!status && !made) {
         status = make_domains(base);
+        made = !status;
     }
     pthread_mutex_unlock(&registering);
-    for (int d = 0; d < 2 && !status; d++) {
-        status = norma_ort->AddCustomOpDomain(options, domains[d]);
-    }
-    return status;
+    status = status ? status : norma_ort->AddCustomOpDomain(options, domains[0]);
+    return status ? status : norma_ort->AddCustomOpDomain(options, domains[is_requested(options) ? 2 : 1]);
 }

@@ -70,12 +70,14 @@ static const op_typing group_norm_types[] = {ALIKE(NORMA_F32),
         OUTPUT_SUM, TYPE_X, true                                                                                               \
     }
 
-/* since is also the version that the engine's optimizers see, which fold a BatchNormalization into the convolution before it
- * and make SkipLayerNormalization from an addition and a LayerNormalization: they know these versions. */
+/* The engine's optimizers go by an operator's version, too, and where they know it they read attributes whose defaults only
+ * ONNX's own schemas fill in: folding a BatchNormalization without an epsilon into a convolution would crash (ONNX
+ * Runtime 1.30), and SkipLayerNormalization would be made with another epsilon than its LayerNormalization had by default. So
+ * as custom operators ours are of versions that they do not know, where there is room for one. */
 const op_info norma_ort_ops[] = {
     {.domain = "",
      .name = "LayerNormalization",
-     .since = 1, /* 17 in ONNX; the engine makes version 1 from a model's single steps */
+     .since = 2, /* 17 in ONNX; the engine makes it of a model's single steps in earlier ones, too */
      .kind = LAYER_NORM,
      .inputs = 3,
      .input = {X, SCALE, MAYBE_SHIFT},
@@ -84,7 +86,7 @@ const op_info norma_ort_ops[] = {
      TYPINGS(all_types)},
     {.domain = "",
      .name = "SimplifiedLayerNormalization", /* the engine's own, of before RMSNormalization */
-     .since = 1,
+     .since = 2,
      .kind = LAYER_RMS_NORM,
      .inputs = 2,
      .input = {X, SCALE},
@@ -93,7 +95,7 @@ const op_info norma_ort_ops[] = {
      TYPINGS(all_types)},
     {.domain = "",
      .name = "RMSNormalization",
-     .since = 23,
+     .since = 2, /* 23 in ONNX */
      .kind = LAYER_RMS_NORM,
      .inputs = 2,
      .input = {X, SCALE},
@@ -102,7 +104,8 @@ const op_info norma_ort_ops[] = {
      TYPINGS(all_types)},
     {.domain = "",
      .name = "BatchNormalization",
-     .since = 9,
+     .since = 10, /* 9 in ONNX */
+     .on_request = true,
      .kind = LAYER_BATCH_NORM,
      .inputs = 5,
      .input = {X, SCALE, SHIFT, {INPUT_MEAN, TYPE_STATISTICS, false}, {INPUT_VARIANCE, TYPE_STATISTICS, false}},

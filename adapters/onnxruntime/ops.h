@@ -28,7 +28,9 @@ typedef struct op_typing {
 
 typedef struct op_info {
     const char *domain, *name;
-    int since; /* the first version of it; what changed later does not concern us, or shows from the shapes */
+    int since; /* the version of it as a custom operator; what changed in later ones does not concern us, or shows from the
+                  shapes */
+    bool on_request; /* as a custom operator only where a session asks for it */
     layer_kind kind;
     int inputs, outputs;
     op_tensor input[OP_MAX_INPUTS], output[OP_MAX_OUTPUTS];

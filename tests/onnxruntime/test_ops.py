@@ -28,7 +28,9 @@ class OpTest(EngineTest):
                 model.output(name)
         self.engine.plans()
         fed = {name: array for name, array in arrays.items() if array is not None and name not in constants}
-        result = self.engine.once(model, route, **fed)
+        session = self.engine.open(model, route, **{"norma.batch_norm": 1})
+        result = self.engine.run(session, **fed)
+        self.engine.end(session)
         plans = self.engine.plans()
         if all(extent for extent in arrays["x"].shape):
             self.assertEqual(len(plans), 1, "norma did not run: %s" % plans)

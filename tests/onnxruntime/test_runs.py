@@ -76,7 +76,7 @@ class BadInputTest(EngineTest):
     def refused(self, sentence, model, **inputs):
         """The model does not load, or does not run, and this is why; the engine goes on."""
         with self.assertRaisesRegex(EngineError, sentence):
-            session = self.engine.open(model)
+            session = self.engine.open(model, **{"norma.batch_norm": 1})
             try:
                 self.engine.run(session, **inputs)
             finally:
