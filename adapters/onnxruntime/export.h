@@ -8,4 +8,8 @@
 
 NORMA_EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase *base);
 
+NORMA_EXPORT OrtStatus *CreateEpFactories(const char *name, const OrtApiBase *base, const OrtLogger *logger,
+                                          OrtEpFactory **factories, size_t room, size_t *count);
+NORMA_EXPORT OrtStatus *ReleaseEpFactory(OrtEpFactory *factory);
+
 #endif

@@ -127,6 +127,18 @@ static tensor_copy broadcast(const tensor *x, const tensor *t, int varying, int 
     return copy;
 }
 
+/* Whether a copy would be as what it is copied from. */
+static bool is_dense(const tensor_copy *copy)
+{
+    int64_t step = 1;
+    bool dense = true;
+    for (int k = copy->rank - 1; k >= 0; k--) {
+        dense = dense && (copy->extent[k] == 1 || copy->stride[k] == step);
+        step *= copy->extent[k];
+    }
+    return dense;
+}
+
 static void take_broadcast(preparation *s, layer_input which, int varying, int axis)
 {
     const tensor *x = &s->in[INPUT_X], *t = &s->in[which];
@@ -134,12 +146,13 @@ static void take_broadcast(preparation *s, layer_input which, int varying, int a
     if (!t->data) {
         return;
     }
-    if (varying == 0 && norma_ort_count(t, 0, t->rank) == cols) {
-        take(s, which, 0);
-        return;
-    }
+    const size_t step = varying ? (size_t)cols * norma_ort_dtype_size(t->dtype) : 0;
     s->p->operand[which].copy = broadcast(x, t, varying, axis);
-    take_copy(s, which, varying ? (size_t)cols * norma_ort_dtype_size(t->dtype) : 0);
+    if (is_dense(&s->p->operand[which].copy)) {
+        take(s, which, step);
+    } else {
+        take_copy(s, which, step);
+    }
 }
 
 static OrtStatus *take_row_parameters(preparation *s, int axis, int *varying)
@@ -165,7 +178,7 @@ static OrtStatus *take_row_parameters(preparation *s, int axis, int *varying)
 static OrtStatus *take_row_residual(preparation *s, int *varying)
 {
     const tensor *x = &s->in[INPUT_X], *t = &s->in[INPUT_RESIDUAL];
-    if (!t->data) {
+    if (!t->data || s->layer->residual_after) {
         return NULL;
     }
     int same = 0; /* trailing axes of equal extents */
@@ -288,7 +301,7 @@ static bool is_of_items(const tensor *t, const image *m)
 static OrtStatus *take_image_residual(preparation *s, const image *m)
 {
     const tensor *x = &s->in[INPUT_X], *t = &s->in[INPUT_RESIDUAL];
-    if (!t->data) {
+    if (!t->data || s->layer->residual_after) {
         return NULL;
     }
     if (t->dtype == x->dtype && t->rank == x->rank && !memcmp(t->shape, x->shape, (size_t)x->rank * sizeof x->shape[0])) {
@@ -402,6 +415,18 @@ static OrtStatus *prepare_geometry(preparation *s)
     return norma_ort_fail(ORT_FAIL, "%s: no such layer", s->layer->name);
 }
 
+/* The residual that is added to the result. */
+static OrtStatus *prepare_residual_after(preparation *s)
+{
+    const tensor *x = &s->in[INPUT_X], *t = &s->in[INPUT_RESIDUAL];
+    if (t->dtype != x->dtype || t->rank != x->rank || memcmp(t->shape, x->shape, (size_t)x->rank * sizeof x->shape[0])) {
+        return bad_shape(s, INPUT_RESIDUAL, "what is added", "that shape");
+    }
+    const int64_t blocks = s->p->blocks > 0 ? s->p->blocks : 1;
+    take(s, INPUT_RESIDUAL, (size_t)(norma_ort_count(x, 0, x->rank) / blocks) * norma_ort_dtype_size(x->dtype));
+    return NULL;
+}
+
 /* The bias that goes with the residual: added to the residual first, or with it to x. */
 static OrtStatus *prepare_bias(preparation *s)
 {
@@ -484,6 +509,7 @@ static OrtStatus *make_plan(preparation *s)
 
 static OrtStatus *prepare(preparation *s)
 {
+    const layer *l = s->layer;
     prepared *p = s->p;
     const tensor *x = &s->in[INPUT_X];
     memcpy(p->key, s->in, sizeof p->key);
@@ -491,6 +517,9 @@ static OrtStatus *prepare(preparation *s)
     p->stat_dtype = x->dtype == NORMA_F64 ? NORMA_F64 : NORMA_F32;
     take(s, INPUT_X, 0);
     OrtStatus *status = prepare_geometry(s);
+    if (!status && l->residual_after && s->in[INPUT_RESIDUAL].data) {
+        status = prepare_residual_after(s);
+    }
     status = status ? status : prepare_bias(s);
     if (!status) {
         const int64_t count = norma_ort_count(x, 0, x->rank);

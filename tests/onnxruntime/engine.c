@@ -132,22 +132,29 @@ static bool find_outputs(session *s)
     return true;
 }
 
-session *session_open(const char *model, const char *route, int threads, char **config, int config_count)
+OrtSessionOptions *options_make(const char *route, int threads, char **config, int config_count)
 {
     OrtSessionOptions *options;
+    if (!engine_ok(ort->CreateSessionOptions(&options))) {
+        return NULL;
+    }
+    if (!set_options(options, route, threads, config, config_count)) {
+        ort->ReleaseSessionOptions(options);
+        return NULL;
+    }
+    return options;
+}
+
+session *session_open(const char *model, const OrtSessionOptions *options)
+{
     session *s = calloc(1, sizeof *s);
-    if (!s || !engine_ok(ort->CreateSessionOptions(&options))) {
-        free(s);
-        return NULL;
+    if (s && engine_ok(ort->CreateSession(env, model, options, &s->session)) && find_outputs(s)) {
+        return s;
     }
-    const bool good = set_options(options, route, threads, config, config_count) &&
-                      engine_ok(ort->CreateSession(env, model, options, &s->session)) && find_outputs(s);
-    ort->ReleaseSessionOptions(options);
-    if (!good) {
+    if (s) {
         session_close(s);
-        return NULL;
     }
-    return s;
+    return NULL;
 }
 
 void session_close(session *s)

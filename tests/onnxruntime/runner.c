@@ -36,7 +36,11 @@ static void serve_open(char **words, int count)
         answer_error("open SESSION MODEL ROUTE THREADS");
         return;
     }
-    sessions[n] = session_open(words[2], words[3], atoi(words[4]), words + 5, count - 5);
+    OrtSessionOptions *options = options_make(words[3], atoi(words[4]), words + 5, count - 5);
+    if (options) {
+        sessions[n] = session_open(words[2], options);
+        ort->ReleaseSessionOptions(options);
+    }
     if (sessions[n]) {
         puts("ok");
     } else {

@@ -27,7 +27,8 @@ bool engine_ok(OrtStatus *status);
 /* One line: the sentence, or with NULL the latest failure's. */
 void answer_error(const char *sentence);
 
-session *session_open(const char *model, const char *route, int threads, char **config, int config_count);
+OrtSessionOptions *options_make(const char *route, int threads, char **config, int config_count);
+session *session_open(const char *model, const OrtSessionOptions *options);
 bool session_run(session *s, const tensors *inputs, tensors *outputs);
 bool session_time(session *s, const tensors *inputs, double seconds, double *least, double *median);
 void session_close(session *s);

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 typedef struct soak_job {
-    const char *model, *route;
-    int threads;
+    const char *model;
+    OrtSessionOptions *options;
     const tensors *inputs, *expected;
     atomic_int left, failed, different;
 } soak_job;
@@ -18,7 +18,7 @@ static void *work(void *argument)
 {
     soak_job *job = argument;
     while (atomic_fetch_sub(&job->left, 1) > 0) {
-        session *s = session_open(job->model, job->route, job->threads, NULL, 0);
+        session *s = session_open(job->model, job->options);
         for (int i = 0; i < 2 && s; i++) {
             tensors outputs = {0};
             if (!session_run(s, job->inputs, &outputs)) {
@@ -67,16 +67,18 @@ static void work_through(soak_job *job, int count, int parallel)
 void soak(int count, int parallel, const char *model, const char *route, int threads, const tensors *inputs)
 {
     tensors expected = {0};
-    session *s = session_open(model, route, threads, NULL, 0);
+    OrtSessionOptions *options = options_make(route, threads, NULL, 0);
+    session *s = options ? session_open(model, options) : NULL;
     if (!s || !session_run(s, inputs, &expected)) {
         answer_error(NULL);
         return;
     }
     session_close(s);
-    soak_job job = {.model = model, .route = route, .threads = threads, .inputs = inputs, .expected = &expected};
+    soak_job job = {.model = model, .options = options, .inputs = inputs, .expected = &expected};
     work_through(&job, count / 2, parallel);
     const long before = resident_kilobytes();
     work_through(&job, count - count / 2, parallel);
     printf("ok\t%d\t%d\t%ld\t%ld\n", atomic_load(&job.failed), atomic_load(&job.different), before, resident_kilobytes());
     tensors_free(&expected);
+    ort->ReleaseSessionOptions(options);
 }

@@ -11,7 +11,10 @@ ALL = ["f32", "f16", "bf16", "f64"]
 
 
 class OpTest(EngineTest):
-    def node(self, op, arrays, dtype, outputs=("y",), domain="", opset=23, route="ops", constants=(), **attributes):
+    route = "ops"
+    own_types = [("f32", "f32"), ("f16", "f32"), ("f16", "f16"), ("bf16", "f32"), ("bf16", "bf16")]
+
+    def node(self, op, arrays, dtype, outputs=("y",), domain="", opset=23, constants=(), **attributes):
         """Runs a model of one node on norma and makes sure of that; arrays are its inputs by name, in order, None: left out."""
         model = Model(opset)
         for name, array in arrays.items():
@@ -28,7 +31,7 @@ class OpTest(EngineTest):
                 model.output(name)
         self.engine.plans()
         fed = {name: array for name, array in arrays.items() if array is not None and name not in constants}
-        session = self.engine.open(model, route, **{"norma.batch_norm": 1})
+        session = self.engine.open(model, self.route, **{"norma.batch_norm": 1})
         result = self.engine.run(session, **fed)
         self.engine.end(session)
         plans = self.engine.plans()
@@ -178,7 +181,7 @@ class OpTest(EngineTest):
 
     def test_group_norm_nhwc(self):
         """The engine's own GroupNorm and SkipGroupNorm, which it has no kernel for on CPUs."""
-        for dtype, parameters in [("f32", "f32"), ("f16", "f32"), ("f16", "f16"), ("bf16", "f32")]:
+        for dtype, parameters in self.own_types:
             x, gamma, beta = self.array((2, 5, 6, 8), dtype), self.array((8,), parameters), self.array((8,), parameters)
             arrays = {"x": x, "gamma": gamma, "beta": beta}
             for activation in [0, 1]:
@@ -196,7 +199,7 @@ class OpTest(EngineTest):
                     self.assert_close(out["y"], np.moveaxis(y, 1, -1) if last else y, dtype, 6)
 
     def test_skip_group_norm(self):
-        for dtype, parameters in [("f32", "f32"), ("f16", "f32"), ("bf16", "bf16")]:
+        for dtype, parameters in self.own_types:
             for skip_shape in [(2, 5, 6, 8), (2, 8), (2, 1, 1, 8)]:
                 for with_bias in [False, True]:
                     x, gamma, beta = self.array((2, 5, 6, 8), dtype), self.array((8,), parameters), self.array((8,), parameters)
@@ -209,6 +212,13 @@ class OpTest(EngineTest):
                     y = support.silu(support.group_norm(np.moveaxis(total, -1, 1), gamma.values, beta.values, 2))
                     self.assert_close(out["y"], np.moveaxis(y, 1, -1), dtype, 24 if dtype != "f32" else 6)
                     self.assert_close(out["sum"], total, dtype, 6)
+
+
+class ProviderOpTest(OpTest):
+    """The same through the execution provider."""
+
+    route = "ep"
+    own_types = [("f32", "f32"), ("f16", "f32"), ("f16", "f16")]  # that the engine's schema of GroupNorm has
 
 
 if __name__ == "__main__":

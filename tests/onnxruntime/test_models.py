@@ -1,0 +1,219 @@
+"""Models in ONNX Runtime without norma and with it: the same results, and which nodes norma computes."""
+
+import unittest
+
+import numpy as np
+
+import models
+from models import Builder
+from support import Array, EngineError, EngineTest
+
+# Plans that norma makes of each block: by custom operators, by the execution provider, and what was fused in the latter.
+BLOCKS = {
+    "ResNet v1": (0, 0, []),  # its batch norms are folded into the convolutions
+    "ResNet v2": (0, 2, ["relu", "relu"]),  # the one after a convolution likewise
+    "transformer, norm before": (3, 3, ["add+", "add+"]),
+    "transformer, norm after": (2, 2, ["add+", "add+"]),
+    "LLaMA": (3, 3, ["add+", "add+"]),
+    "diffusion ResBlock": (2, 2, ["silu", "silu"]),
+    "ConvNeXt": (1, 1, []),
+    "DiT": (2, 2, ["add+"]),
+}
+
+
+class ModelsTest(EngineTest):
+    def outputs(self, model, route, threads=2, **config):
+        """What the model's outputs are, and the plans that norma made for them."""
+        session = self.engine.open(model, route, threads, **config)
+        self.engine.plans()
+        result = self.engine.run(session, **model.feeds)
+        plans = self.engine.plans()
+        self.engine.end(session)
+        return result, plans
+
+    def test_blocks(self):
+        """Within 2e-5 of the largest value: what is left of f32 after the block's matrix products."""
+        self.assertEqual(set(BLOCKS), set(models.BLOCKS))
+        for name, make in models.BLOCKS.items():
+            with self.subTest(name):
+                stock, none = self.outputs(make(), "off")
+                self.assertEqual(none, [])
+                for route, count in zip(["ops", "ep"], BLOCKS[name]):
+                    result, plans = self.outputs(make(), route)
+                    print("%s, %s:" % (name, route), *plans, sep="\n    ")
+                    self.assertEqual(len(plans), count, (name, route, plans))
+                    y, expected = result["y"].values, stock["y"].values
+                    self.assertLessEqual(np.max(np.abs(y - expected)), 2e-5 * np.max(np.abs(expected)), (name, route))
+                text = "\n".join(plans)
+                for fused in set(BLOCKS[name][2]):
+                    self.assertEqual(text.count(fused), BLOCKS[name][2].count(fused), (name, fused, text))
+
+    def test_what_stock_refuses(self):
+        """bf16 norms, which ONNX Runtime has no kernels for."""
+        for op, shape in [("group_norm", (1, 64, 8, 8)), ("instance_norm", (2, 8, 9, 9)), ("batch_norm", (2, 8, 9, 9))]:
+            model = models.single(op, shape, "bf16", opset=22)
+            with self.assertRaises(EngineError):
+                self.engine.open(model, "off")
+            for route in ["ops", "ep"]:
+                result, plans = self.outputs(model, route, **{"norma.batch_norm": 1})
+                print("%s in bf16, %s: %s" % (op, route, plans))
+                self.assertEqual(len(plans), 1)
+                self.assertEqual(result["y"].dtype, "bf16")  # its values are in test_ops.py
+
+    def chain(self, build, plans, fused=(), dtype="f32", close=2e-6, opset=21):
+        """A model that build() makes: through the provider as without it, in so many plans with these words in them."""
+        b = Builder(opset, dtype)
+        build(b)
+        stock, _ = self.outputs(b, "off")
+        for threads in [1, 2]:
+            result, made = self.outputs(b, "ep", threads)
+            self.assertEqual(len(made), plans, made)
+            for words in fused:
+                self.assertIn(words, "\n".join(made))
+            for name in stock:
+                bound = close * np.maximum(1, np.abs(stock[name].values))
+                error = np.abs(result[name].values - stock[name].values)
+                self.assertTrue(np.all(error <= bound), "%s: %g" % (name, np.max(error)))
+
+    def test_activations(self):
+        for op, attributes, words in [
+            ("Relu", {}, "relu"),
+            ("LeakyRelu", {"alpha": 0.2}, "leaky_relu"),
+            ("LeakyRelu", {}, "leaky_relu"),
+            ("Elu", {"alpha": 0.7}, "elu"),
+            ("Tanh", {}, "tanh"),
+            ("Sigmoid", {}, "sigmoid"),
+            ("HardSigmoid", {}, "hard_sigmoid"),
+            ("HardSigmoid", {"alpha": 0.1, "beta": 0.4}, "hard_sigmoid"),
+            ("HardSwish", {}, "hard_swish"),
+            ("Mish", {}, "mish"),
+            ("Gelu", {}, "gelu"),
+            ("Gelu", {"approximate": "tanh"}, "gelu_tanh"),
+        ]:
+            for norm in ["group_norm", "batch_norm"]:
+                with self.subTest(op=op, norm=norm, **attributes):
+
+                    def build(b):
+                        x = b.feed("x", (2, 32, 5, 7))
+                        b.end(b.op(op, getattr(b, norm)(x, 32), **attributes))
+
+                    self.chain(build, 1, [words])
+
+    def test_silu(self):
+        def build(b):
+            b.end(b.silu(b.group_norm(b.feed("x", (2, 64, 5, 7)), 64)))
+
+        self.chain(build, 1, ["silu"])
+
+    def test_clip(self):
+        for bounds in [(0, 6), (-1, None), (None, 0.5)]:
+
+            def build(b):
+                y = b.batch_norm(b.feed("x", (2, 8, 5, 7)), 8)
+                b.end(b.op("Clip", y, *["" if bound is None else b.scalar(bound) for bound in bounds]))
+
+            self.chain(build, 1, ["clip"])
+
+    def test_sums_before(self):
+        """The sum is an output, too, where something else uses it."""
+        for used in [False, True]:
+
+            def build(b):
+                s = b.op("Add", b.feed("x", (3, 6, 32), ("n", 6, 32)), b.feed("r", (3, 6, 32), ("n", 6, 32)))
+                y = b.layer_norm(s, 32)
+                b.end(b.op("Sub", y, s) if used else b.op("Neg", y))
+
+            self.chain(build, 1, ["add+"])
+
+    def test_sums_before_of_other_shapes_stay(self):
+        def build(b):
+            s = b.op("Add", b.feed("x", (3, 6, 32)), b.feed("r", (3, 1, 32)))
+            b.end(b.layer_norm(s, 32))
+
+        self.chain(build, 1)
+
+    def test_sums_after(self):
+        def build(b):
+            x = b.feed("x", (2, 32, 5, 7))
+            b.end(b.op("Relu", b.op("Add", b.feed("r", (2, 32, 5, 7)), b.batch_norm(x, 32))))
+
+        self.chain(build, 1, ["+add+relu"])
+
+    def test_modulation(self):
+        """Scale and shift per item, per item and position, and a constant's."""
+        for shape in [(3, 1, 32), (3, 6, 32), (32,), (1, 6, 1)]:
+            for with_shift in [False, True]:
+
+                def build(b):
+                    x, scale = b.feed("x", (3, 6, 32)), b.feed("scale", shape)
+                    shift = b.feed("shift", shape) if with_shift else None
+                    y = b.op("LayerNormalization", x, b.constant("ones", Array(np.ones(32))))
+                    y = b.op("Mul", y, scale)
+                    b.end(b.op("Add", y, shift) if with_shift else y)
+
+                self.chain(build, 1)
+
+    def test_modulation_that_depends_on_the_sum(self):
+        """What the chain's own sum decides cannot be an input of the chain."""
+
+        def build(b):
+            x, r = b.feed("x", (3, 6, 32)), b.feed("r", (3, 6, 32))
+            s = b.op("Add", x, r)
+            y = b.op("LayerNormalization", s, b.constant("ones", Array(np.ones(32))))
+            b.end(b.op("Mul", y, b.op("Sigmoid", b.op("Neg", s))))
+
+        self.chain(build, 1, ["add+"])
+
+    def test_what_is_used_elsewhere_stays(self):
+        def build(b):
+            y = b.batch_norm(b.feed("x", (2, 8, 5, 7)), 8)
+            b.end(b.op("Add", b.op("Relu", y), b.op("Exp", y)))
+
+        self.chain(build, 1)
+
+    def test_defaults_that_optimizers_read(self):
+        """Nodes without attributes, where the engine would fuse: with its own operators they have ONNX's defaults, filled in."""
+
+        def build(b):
+            x = b.op("Add", b.feed("x", (2, 4, 32), scale=1e-3), b.feed("r", (2, 4, 32), scale=1e-3))
+            y = b.op("LayerNormalization", x, b.weights((32,)), b.weights((32,)))
+            b.end(y)
+
+        b = Builder()
+        build(b)
+        stock, _ = self.outputs(b, "off")
+        for route in ["ops", "ep"]:
+            result, plans = self.outputs(b, route)
+            self.assertEqual(len(plans), 1)
+            self.assert_close(result["y"], stock["y"].values, "f32")
+
+        b = Builder()
+        y = b.conv(b.feed("x", (1, 4, 6, 6)), 4, 4, 3)
+        b.end(b.batch_norm(y, 4))
+        stock, _ = self.outputs(b, "off")
+        for route in ["ops", "ep"]:
+            result, plans = self.outputs(b, route, **{"norma.batch_norm": 1})
+            self.assert_close(result["y"], stock["y"].values, "f32")
+
+    def test_unknown_rank(self):
+        """Norms are taken, sums of what may be of different shapes are not."""
+
+        def build(b):
+            for name in ["x", "r"]:
+                b.feeds[name] = Array(b.random.standard_normal((3, 32)))
+                b.input(name, "f32", None)
+            b.end(b.op("Relu", b.layer_norm(b.op("Add", "x", "r"), 32)))
+
+        self.chain(build, 1, ["layer_norm+relu"])
+
+    def test_what_norma_does_not_compute_is_left_alone(self):
+        """A type of no norm, an operator without the attribute it needs: the engine itself says what it makes of them."""
+        b = Builder()
+        x = b.feed("x", (2, 8, 4))
+        b.end(b.op("GroupNormalization", x, b.weights((8,)), b.weights((8,))))
+        with self.assertRaisesRegex(EngineError, "num_groups"):
+            self.engine.open(b, "ep")
+
+
+if __name__ == "__main__":
+    unittest.main()
