@@ -3,8 +3,10 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 const OrtApi *norma_ort;
+shape_reference norma_ort_shape_reference;
 
 static norma_context *context;
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
@@ -39,6 +41,25 @@ void norma_ort_parallel_for(void *pool, size_t count, norma_task task, void *arg
     }
 }
 
+/* The headers may be older than the engine: then the function's place in its table is known, which only ever grows at its end.
+ */
+static shape_reference find_shape_reference(const OrtApiBase *base)
+{
+    int major = 0, minor = 0;
+    shape_reference found = NULL;
+    if (sscanf(base->GetVersionString(), "%d.%d", &major, &minor) != 2 || major != 1 || minor < 24) {
+        return NULL;
+    }
+#if ORT_API_VERSION >= 24
+    found = norma_ort->GetTensorElementTypeAndShapeDataReference;
+#else
+    enum { PLACE = 414 }; /* of 1.24's functions the last */
+    _Static_assert(sizeof(OrtApi) <= PLACE * sizeof(void *), "the headers should have it");
+    memcpy(&found, (const char *)norma_ort + PLACE * sizeof(void *), sizeof found);
+#endif
+    return found;
+}
+
 static OrtStatus *start(const OrtApiBase *base, uint32_t version)
 {
     const OrtApi *api = base->GetApi(version);
@@ -54,6 +75,7 @@ static OrtStatus *start(const OrtApiBase *base, uint32_t version)
     if (context) {
         return NULL;
     }
+    norma_ort_shape_reference = find_shape_reference(base);
     const norma_context_options options = {.struct_size = sizeof options, .parallel_for = norma_ort_parallel_for};
     const norma_status status = norma_context_create(&context, &options);
     return status == NORMA_SUCCESS ? NULL : norma_ort_fail_norma(status, "context");

@@ -15,6 +15,12 @@
 /* Set by norma_ort_start(), which every entry point calls first. */
 extern const OrtApi *norma_ort;
 
+/* Type and shape of a tensor without a copy, as GetTensorElementTypeAndShapeDataReference of ONNX Runtime 1.24 and later; NULL
+ * before. */
+typedef OrtStatus *(*shape_reference)(const OrtValue *value, ONNXTensorElementDataType *type, const int64_t **shape,
+                                      size_t *rank);
+extern shape_reference norma_ort_shape_reference;
+
 /* Looks up ONNX Runtime's functions of the given API version and makes the context, once per process. NULL, or what is wrong.
  */
 OrtStatus *norma_ort_start(const OrtApiBase *base, uint32_t version);

@@ -47,23 +47,48 @@ shape_text norma_ort_shape_text(const tensor *t)
     return s;
 }
 
-static OrtStatus *read_info(const OrtTensorTypeAndShapeInfo *info, const char *what, tensor *out)
+static OrtStatus *set_shape(const char *what, ONNXTensorElementDataType type, size_t rank, tensor *out)
 {
-    ONNXTensorElementDataType type;
-    size_t rank;
-    OrtStatus *status = norma_ort->GetTensorElementType(info, &type);
-    if (!status) {
-        status = norma_ort->GetDimensionsCount(info, &rank);
-    }
-    if (status) {
-        return status;
-    }
     if (rank > TENSOR_MAX_RANK) {
         return norma_ort_fail(ORT_NOT_IMPLEMENTED, "%s has %zu axes, at most %d are supported", what, rank, TENSOR_MAX_RANK);
     }
     out->dtype = norma_ort_dtype(type);
     out->rank = (int)rank;
-    return norma_ort->GetDimensions(info, out->shape, rank);
+    return out->dtype ? NULL : norma_ort_fail(ORT_NOT_IMPLEMENTED, "%s is of a type that norma does not compute with", what);
+}
+
+static OrtStatus *read_info(const OrtTensorTypeAndShapeInfo *info, const char *what, tensor *out)
+{
+    ONNXTensorElementDataType type;
+    size_t rank;
+    OrtStatus *status = norma_ort->GetTensorElementType(info, &type);
+    status = status ? status : norma_ort->GetDimensionsCount(info, &rank);
+    status = status ? status : set_shape(what, type, rank, out);
+    return status ? status : norma_ort->GetDimensions(info, out->shape, rank);
+}
+
+static OrtStatus *read_copy(const OrtValue *value, const char *what, tensor *out)
+{
+    OrtTensorTypeAndShapeInfo *info;
+    OrtStatus *status = norma_ort->GetTensorTypeAndShape(value, &info);
+    if (!status) {
+        status = read_info(info, what, out);
+        norma_ort->ReleaseTensorTypeAndShapeInfo(info);
+    }
+    return status;
+}
+
+static OrtStatus *read_reference(const OrtValue *value, const char *what, tensor *out)
+{
+    ONNXTensorElementDataType type;
+    const int64_t *shape;
+    size_t rank;
+    OrtStatus *status = norma_ort_shape_reference(value, &type, &shape, &rank);
+    status = status ? status : set_shape(what, type, rank, out);
+    for (size_t k = 0; k < rank && !status; k++) {
+        out->shape[k] = shape[k];
+    }
+    return status;
 }
 
 OrtStatus *norma_ort_read_tensor(const OrtValue *value, const char *what, tensor *out)
@@ -72,16 +97,7 @@ OrtStatus *norma_ort_read_tensor(const OrtValue *value, const char *what, tensor
     if (!value) {
         return NULL;
     }
-    OrtTensorTypeAndShapeInfo *info;
-    OrtStatus *status = norma_ort->GetTensorTypeAndShape(value, &info);
-    if (status) {
-        return status;
-    }
-    status = read_info(info, what, out);
-    norma_ort->ReleaseTensorTypeAndShapeInfo(info);
-    if (!status && !out->dtype) {
-        status = norma_ort_fail(ORT_NOT_IMPLEMENTED, "%s is of a type that norma does not compute with", what);
-    }
+    OrtStatus *status = norma_ort_shape_reference ? read_reference(value, what, out) : read_copy(value, what, out);
     void *data = NULL;
     if (!status) {
         /* The C API has no reading form of this function; nothing is written through the pointer. */
