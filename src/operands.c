@@ -66,7 +66,7 @@ norma_status norma_operand_check(const norma_operand *operand, const void *data)
         return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: this plan takes none (its op, or desc.statistics), expected NULL",
                           operand->name);
     }
-    if ((uintptr_t)data % size != 0) {
+    if ((uintptr_t)data & (size - 1)) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "args.%s: expected an address aligned to its element of %zu bytes, got %p",
                           operand->name, size, data);
     }

@@ -38,20 +38,25 @@ static bool adds_in_place(const norma_problem *problem, const range *out, const 
 static norma_status check_overlap(const norma_plan *plan, const norma_args *args)
 {
     const norma_problem *problem = &plan->problem;
-    const int count = plan->operands_count;
     range tensors[NORMA_OPERANDS_MAX + 1];
-    for (int i = 0; i < count; i++) {
+    int count = 0; /* only those that are there: of a small norm this check is a good part */
+    for (int i = 0; i < plan->operands_count; i++) {
         const norma_operand *o = &plan->operands[i];
-        tensors[i] = (range){o->name, o->field, norma_operand_get(o, args), norma_operand_bytes(o), o->output};
+        const void *data = norma_operand_get(o, args);
+        if (data) {
+            tensors[count++] = (range){o->name, o->field, data, norma_operand_bytes(o), o->output};
+        }
     }
-    tensors[count] = (range){"updates", offsetof(norma_args, updates), args->updates, sizeof *args->updates, true};
-    for (int a = 0; a <= count; a++) {
-        for (int b = 0; tensors[a].output && b <= count; b++) {
+    if (args->updates) {
+        tensors[count++] = (range){"updates", offsetof(norma_args, updates), args->updates, sizeof *args->updates, true};
+    }
+    for (int a = 0; a < count; a++) {
+        for (int b = 0; tensors[a].output && b < count; b++) {
             const range *out = &tensors[a], *other = &tensors[b];
             if (a == b || (other->output && b < a) || !overlap(out, other)) {
                 continue;
             }
-            const bool y_and_x = a == NORMA_OPERAND_Y && b == NORMA_OPERAND_X;
+            const bool y_and_x = out->field == offsetof(norma_args, y) && other->field == offsetof(norma_args, x);
             if (adds_in_place(problem, out, other)) {
                 continue;
             }
