@@ -156,36 +156,40 @@ static OrtStatus *get_outputs(layer_run *run, OrtKernelContext *context)
     return status;
 }
 
-/* The bytes of an operand of one block; NULL where it is absent. */
-static const void *operand_of(const layer_run *run, layer_input which, int64_t block)
+/* An operand of the first block; NULL where it is absent. */
+static const void *operand_of(const layer_run *run, layer_input which)
 {
     const operand *o = &run->prepared->operand[which];
     const char *start = o->state == OPERAND_DIRECT   ? run->in[which].data
                         : o->state == OPERAND_KEPT   ? run->prepared->kept + o->offset
                         : o->state == OPERAND_COPIED ? run->scratch + o->offset
                                                      : NULL;
-    return start ? start + (size_t)block * o->step : NULL;
+    return start;
+}
+
+/* Half of what a thread is worth waking for. */
+static int64_t rows_of_chunk(const tensor_add *add)
+{
+    return 1 + 8192 / add->width;
 }
 
 static void add_chunk(void *argument, size_t index)
 {
     const tensor_add *add = argument;
-    /* Half of what a thread is worth waking for. */
-    const int64_t rows = 1 + 8192 / add->width, first = (int64_t)index * rows;
+    const int64_t rows = rows_of_chunk(add), first = (int64_t)index * rows;
     norma_ort_add_rows(add, first, first + rows < add->rows ? first + rows : add->rows);
 }
 
-/* x, or the residual, with what norma cannot add. Returns what takes its place. */
+/* x with what norma does not add. Returns what takes its place. */
 static const void *add_before(layer_run *run)
 {
     const prepared *p = run->prepared;
-    const bool to_x = p->add_to == ADD_TO_X;
     tensor_add add = p->add;
-    add.base = operand_of(run, to_x ? INPUT_X : INPUT_RESIDUAL, 0);
-    add.vectors = to_x ? operand_of(run, INPUT_RESIDUAL, 0) : NULL;
-    add.bias = operand_of(run, INPUT_BIAS, 0);
-    add.target = to_x && run->out[OUTPUT_SUM] ? run->out[OUTPUT_SUM] : run->scratch + p->add_offset;
-    const int64_t rows = 1 + 8192 / add.width;
+    add.base = operand_of(run, INPUT_X);
+    add.vectors = operand_of(run, INPUT_RESIDUAL);
+    add.bias = operand_of(run, INPUT_BIAS);
+    add.target = run->out[OUTPUT_SUM] ? run->out[OUTPUT_SUM] : run->scratch + p->add_offset;
+    const int64_t rows = rows_of_chunk(&add);
     norma_ort_parallel_for(&run->pool, (size_t)((add.rows + rows - 1) / rows), add_chunk, &add);
     return add.target;
 }
@@ -206,29 +210,32 @@ static norma_args args_of(layer_run *run)
     const prepared *p = run->prepared;
     const layer *l = run->layer;
     norma_args args = {.struct_size = sizeof args, .pool = &run->pool};
-    args.x = operand_of(run, INPUT_X, 0);
-    args.residual = operand_of(run, INPUT_RESIDUAL, 0);
+    args.x = operand_of(run, INPUT_X);
+    args.residual = operand_of(run, INPUT_RESIDUAL);
     args.y = run->out[OUTPUT_Y];
     args.sum = run->out[OUTPUT_SUM];
+    args.residual_bias = operand_of(run, INPUT_BIAS);
     if (p->adds) {
-        const void *sum = add_before(run);
-        if (p->add_to == ADD_TO_X) {
-            args.x = sum, args.residual = NULL, args.sum = NULL;
-        } else {
-            args.residual = sum;
-        }
+        args.x = add_before(run);
+        args.residual = args.residual_bias = args.sum = NULL;
+    }
+    if (p->modulated) {
+        args.modulation_scale = operand_of(run, INPUT_SCALE);
+        args.modulation_shift = operand_of(run, INPUT_SHIFT);
+    } else {
+        args.scale = operand_of(run, INPUT_SCALE);
+        args.shift = operand_of(run, INPUT_SHIFT);
     }
     if (l->kind == LAYER_BATCH_NORM && l->training) {
         args.running_mean = statistic_of(run, OUTPUT_MEAN);
         args.running_variance = statistic_of(run, OUTPUT_RSTD);
-        norma_ort_convert(operand_of(run, INPUT_MEAN, 0), p->stat_dtype, args.running_mean, p->stat_dtype, p->stat_count);
-        norma_ort_convert(operand_of(run, INPUT_VARIANCE, 0), p->stat_dtype, args.running_variance, p->stat_dtype,
-                          p->stat_count);
+        norma_ort_convert(operand_of(run, INPUT_MEAN), p->stat_dtype, args.running_mean, p->stat_dtype, p->stat_count);
+        norma_ort_convert(operand_of(run, INPUT_VARIANCE), p->stat_dtype, args.running_variance, p->stat_dtype, p->stat_count);
     } else {
         args.mean = statistic_of(run, OUTPUT_MEAN);
         args.rstd = statistic_of(run, OUTPUT_RSTD);
-        args.given_mean = operand_of(run, INPUT_MEAN, 0);
-        args.given_variance = operand_of(run, INPUT_VARIANCE, 0);
+        args.given_mean = operand_of(run, INPUT_MEAN);
+        args.given_variance = operand_of(run, INPUT_VARIANCE);
     }
     return args;
 }
@@ -244,8 +251,6 @@ static OrtStatus *run_blocks(layer_run *run)
     const size_t stat_bytes = (size_t)p->stat_count * norma_ort_dtype_size(p->stat_dtype);
     norma_args args = args_of(run);
     for (int64_t block = 0; block < p->blocks; block++) {
-        args.scale = operand_of(run, INPUT_SCALE, block);
-        args.shift = operand_of(run, INPUT_SHIFT, block);
         const norma_status status = norma_run(p->plan, &args);
         if (status != NORMA_SUCCESS) {
             return norma_ort_fail_norma(status, run->layer->name);
@@ -253,7 +258,6 @@ static OrtStatus *run_blocks(layer_run *run)
         args.x = (const char *)args.x + p->block_bytes;
         args.y = advance(args.y, p->block_bytes);
         args.sum = advance(args.sum, p->block_bytes);
-        args.residual = args.residual ? (const char *)args.residual + p->operand[INPUT_RESIDUAL].step : NULL;
         args.mean = advance(args.mean, stat_bytes);
         args.rstd = advance(args.rstd, stat_bytes);
     }

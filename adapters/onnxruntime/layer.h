@@ -77,19 +77,18 @@ typedef struct operand {
     enum { OPERAND_ABSENT, OPERAND_DIRECT, OPERAND_KEPT, OPERAND_COPIED } state;
     tensor_copy copy; /* of OPERAND_KEPT, a constant's copy, made once, and of OPERAND_COPIED, made in each run */
     size_t offset;    /* of the copy, in kept or scratch memory */
-    size_t step;      /* bytes from one block to the next */
 } operand;
 
 /* What a layer does in given shapes. */
 typedef struct prepared {
     tensor key[LAYER_INPUTS]; /* data is not looked at, but for whether there is any */
     norma_plan *plan;         /* NULL: nothing to compute */
-    int64_t blocks;           /* the plan is for one of so many alike, which lie after each other in x */
+    int64_t blocks;           /* the plan is for one of so many alike, which lie after each other in x and share a residual */
     size_t block_bytes;       /* of x, y and sum */
     operand operand[LAYER_INPUTS];
-    bool adds;      /* add goes before the plan */
-    tensor_add add; /* pointers set at each run */
-    enum { ADD_TO_RESIDUAL, ADD_TO_X } add_to;
+    bool modulated;    /* scale and shift vary from item to item: to norma they are a modulation */
+    bool adds;         /* x and the residual are added before the plan, for norma does not add [n, c] */
+    tensor_add add;    /* pointers set at each run */
     size_t add_offset; /* of its target, unless that is the sum */
     int stat_rank;     /* of mean and rstd */
     int64_t stat_shape[TENSOR_MAX_RANK];

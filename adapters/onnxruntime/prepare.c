@@ -38,19 +38,17 @@ static size_t reserve(size_t *total, size_t bytes)
 }
 
 /* An operand that norma takes as it is. */
-static void take(preparation *s, layer_input which, size_t step)
+static void take(preparation *s, layer_input which)
 {
     s->p->operand[which].state = OPERAND_DIRECT;
-    s->p->operand[which].step = step;
 }
 
 /* An operand that norma takes a copy of; what to copy is set already. */
-static void take_copy(preparation *s, layer_input which, size_t step)
+static void take_copy(preparation *s, layer_input which)
 {
     operand *o = &s->p->operand[which];
     const bool known = s->layer->known[which].rank > 0;
     o->state = known ? OPERAND_KEPT : OPERAND_COPIED;
-    o->step = step;
     o->offset = reserve(known ? &s->kept_bytes : &s->p->scratch_bytes, norma_ort_copy_bytes(&o->copy));
 }
 
@@ -67,11 +65,11 @@ static OrtStatus *take_vector(preparation *s, layer_input which, const char *wha
         return bad_shape(s, which, what, expected);
     }
     if (t->dtype == dtype) {
-        take(s, which, 0);
+        take(s, which);
         return NULL;
     }
     s->p->operand[which].copy = (tensor_copy){.from = t->dtype, .to = dtype, .rank = 1, .extent = {count}, .stride = {1}};
-    take_copy(s, which, 0);
+    take_copy(s, which);
     return NULL;
 }
 
@@ -142,16 +140,14 @@ static bool is_dense(const tensor_copy *copy)
 static void take_broadcast(preparation *s, layer_input which, int varying, int axis)
 {
     const tensor *x = &s->in[INPUT_X], *t = &s->in[which];
-    const int64_t cols = norma_ort_count(x, axis, x->rank);
     if (!t->data) {
         return;
     }
-    const size_t step = varying ? (size_t)cols * norma_ort_dtype_size(t->dtype) : 0;
     s->p->operand[which].copy = broadcast(x, t, varying, axis);
     if (is_dense(&s->p->operand[which].copy)) {
-        take(s, which, step);
+        take(s, which);
     } else {
-        take_copy(s, which, step);
+        take_copy(s, which);
     }
 }
 
@@ -174,8 +170,8 @@ static OrtStatus *take_row_parameters(preparation *s, int axis, int *varying)
     return NULL;
 }
 
-/* The residual of rows: x's shape, or its last axes, the same for all before. */
-static OrtStatus *take_row_residual(preparation *s, int *varying)
+/* The residual of rows: x's shape, or its last axes, the same for all before: the plan then is for what lies between. */
+static OrtStatus *take_row_residual(preparation *s, int *broadcast_axes)
 {
     const tensor *x = &s->in[INPUT_X], *t = &s->in[INPUT_RESIDUAL];
     if (!t->data || s->layer->residual_after) {
@@ -188,13 +184,8 @@ static OrtStatus *take_row_residual(preparation *s, int *varying)
     if (t->dtype != x->dtype || same == 0 || norma_ort_count(t, 0, t->rank - same) != 1) {
         return bad_shape(s, INPUT_RESIDUAL, "the skip", "that shape, or its last axes, in its type,");
     }
-    const int broadcast_axes = x->rank - same;
-    if (broadcast_axes && *varying) {
-        return norma_ort_fail(ORT_NOT_IMPLEMENTED, "%s: both scale and skip are broadcast", s->layer->name);
-    }
-    *varying = broadcast_axes ? broadcast_axes : *varying;
-    const size_t block = (size_t)norma_ort_count(x, *varying, x->rank) * norma_ort_dtype_size(x->dtype);
-    take(s, INPUT_RESIDUAL, broadcast_axes ? 0 : block);
+    *broadcast_axes = x->rank - same;
+    take(s, INPUT_RESIDUAL);
     return NULL;
 }
 
@@ -214,22 +205,35 @@ static OrtStatus *prepare_rows(preparation *s)
 {
     const tensor *x = &s->in[INPUT_X];
     prepared *p = s->p;
-    int axis = 0, varying = 0;
+    int axis = 0, varying = 0, broadcast_axes = 0;
     OrtStatus *status = settle_axis(s, &axis);
     status = status ? status : take_row_parameters(s, axis, &varying);
-    status = status ? status : take_row_residual(s, &varying);
+    status = status ? status : take_row_residual(s, &broadcast_axes);
+    if (!status && varying && broadcast_axes) {
+        status = norma_ort_fail(ORT_NOT_IMPLEMENTED, "%s: both scale and skip are broadcast", s->layer->name);
+    }
     if (status) {
         return status;
     }
     const norma_dtype parameters = s->desc.parameter_dtype;
-    const int64_t shape[2] = {norma_ort_count(x, varying, axis), norma_ort_count(x, axis, x->rank)};
-    s->desc = s->layer->kind == LAYER_NORM ? norma_layer_norm_desc(2, shape, 1, x->dtype)
-                                           : norma_rms_norm_desc(2, shape, 1, x->dtype);
+    /* Items, each with its scale and shift; rows of one; what is normalized. */
+    const int first_row_axis = varying > broadcast_axes ? varying : broadcast_axes;
+    const int64_t shape[3] = {norma_ort_count(x, 0, varying), norma_ort_count(x, first_row_axis, axis),
+                              norma_ort_count(x, axis, x->rank)};
+    const int rank = varying ? 3 : 2;
+    const int64_t *from = shape + 3 - rank;
+    s->desc = s->layer->kind == LAYER_NORM ? norma_layer_norm_desc(rank, from, -1, x->dtype)
+                                           : norma_rms_norm_desc(rank, from, -1, x->dtype);
     s->desc.parameter_dtype = parameters;
-    s->channels = shape[1];
-    p->blocks = norma_ort_count(x, 0, varying);
+    if (varying) {
+        s->desc.modulation = NORMA_MODULATION_PER_SAMPLE;
+        s->desc.modulation_plain = 1;
+        p->modulated = true;
+    }
+    s->channels = shape[2];
+    p->blocks = norma_ort_count(x, 0, broadcast_axes);
+    p->stat_count = shape[0] * shape[1];
     p->stat_rank = x->rank;
-    p->stat_count = shape[0];
     for (int k = 0; k < x->rank; k++) {
         p->stat_shape[k] = k < axis ? x->shape[k] : 1;
     }
@@ -305,15 +309,14 @@ static OrtStatus *take_image_residual(preparation *s, const image *m)
         return NULL;
     }
     if (t->dtype == x->dtype && t->rank == x->rank && !memcmp(t->shape, x->shape, (size_t)x->rank * sizeof x->shape[0])) {
-        take(s, INPUT_RESIDUAL, 0);
+        take(s, INPUT_RESIDUAL);
         return NULL;
     }
     if (t->dtype != x->dtype || m->layout != NORMA_NHWC || !is_of_items(t, m)) {
         return bad_shape(s, INPUT_RESIDUAL, "the skip", m->layout == NORMA_NHWC ? "that shape or [N, C]" : "that shape");
     }
-    take(s, INPUT_RESIDUAL, 0);
+    take(s, INPUT_RESIDUAL);
     s->p->adds = true;
-    s->p->add_to = ADD_TO_X;
     s->p->add = (tensor_add){.dtype = x->dtype, .rows = m->n * m->spatial, .width = m->c, .rows_per_vector = m->spatial};
     return NULL;
 }
@@ -422,31 +425,30 @@ static OrtStatus *prepare_residual_after(preparation *s)
     if (t->dtype != x->dtype || t->rank != x->rank || memcmp(t->shape, x->shape, (size_t)x->rank * sizeof x->shape[0])) {
         return bad_shape(s, INPUT_RESIDUAL, "what is added", "that shape");
     }
-    const int64_t blocks = s->p->blocks > 0 ? s->p->blocks : 1;
-    take(s, INPUT_RESIDUAL, (size_t)(norma_ort_count(x, 0, x->rank) / blocks) * norma_ort_dtype_size(x->dtype));
+    take(s, INPUT_RESIDUAL);
     return NULL;
 }
 
-/* The bias that goes with the residual: added to the residual first, or with it to x. */
+/* The bias that goes with the residual: of rows norma adds it, else it is added with the residual before. */
 static OrtStatus *prepare_bias(preparation *s)
 {
-    const tensor *x = &s->in[INPUT_X], *residual = &s->in[INPUT_RESIDUAL];
+    const layer *l = s->layer;
+    const tensor *x = &s->in[INPUT_X];
     prepared *p = s->p;
     if (!s->in[INPUT_BIAS].data) {
         return NULL;
     }
-    if (s->layer->kind == LAYER_GROUP_NORM && !s->layer->channels_last) {
-        return norma_ort_fail(ORT_NOT_IMPLEMENTED, "%s: a bias needs channels_last = 1", s->layer->name);
-    }
     OrtStatus *status = take_vector(s, INPUT_BIAS, "the bias added to it", s->channels, x->dtype);
-    if (!status && !p->adds) {
-        const tensor *base = residual->data ? residual : x;
-        p->adds = true;
-        p->add_to = residual->data ? ADD_TO_RESIDUAL : ADD_TO_X;
-        p->add = (tensor_add){.dtype = x->dtype, .width = s->channels, .rows_per_vector = 1};
-        p->add.rows = s->channels ? norma_ort_count(base, 0, base->rank) / s->channels : 0;
+    if (status || l->kind == LAYER_NORM || l->kind == LAYER_RMS_NORM || p->adds) {
+        return status;
     }
-    return status;
+    if (!l->channels_last) {
+        return norma_ort_fail(ORT_NOT_IMPLEMENTED, "%s: a bias needs channels_last = 1", l->name);
+    }
+    p->adds = true;
+    p->add = (tensor_add){.dtype = x->dtype, .width = s->channels, .rows_per_vector = 1};
+    p->add.rows = s->channels ? norma_ort_count(x, 0, x->rank) / s->channels : 0;
+    return NULL;
 }
 
 static void reserve_scratch(preparation *s)
@@ -500,7 +502,7 @@ static OrtStatus *make_plan(preparation *s)
     s->desc.activation = l->activation;
     s->desc.activation_alpha = l->activation_alpha;
     s->desc.activation_beta = l->activation_beta;
-    if (s->in[INPUT_RESIDUAL].data && !(p->adds && p->add_to == ADD_TO_X)) {
+    if (s->in[INPUT_RESIDUAL].data && !p->adds) {
         s->desc.residual = l->residual_after ? NORMA_RESIDUAL_AFTER : NORMA_RESIDUAL_BEFORE;
     }
     const norma_status status = norma_plan_create(&p->plan, norma_ort_context(), &s->desc);
@@ -515,7 +517,7 @@ static OrtStatus *prepare(preparation *s)
     memcpy(p->key, s->in, sizeof p->key);
     p->blocks = 1;
     p->stat_dtype = x->dtype == NORMA_F64 ? NORMA_F64 : NORMA_F32;
-    take(s, INPUT_X, 0);
+    take(s, INPUT_X);
     OrtStatus *status = prepare_geometry(s);
     if (!status && l->residual_after && s->in[INPUT_RESIDUAL].data) {
         status = prepare_residual_after(s);
