@@ -291,7 +291,7 @@ void tensors_answer(const tensors *t, const char *prefix)
         char path[4096];
         snprintf(path, sizeof path, "%s.%d", prefix, i);
         FILE *file = fopen(path, "wb");
-        if (!file || !content_of(t->values[i], &c[i]) || fwrite(c[i].data, 1, c[i].bytes, file) != c[i].bytes) {
+        if (!file || !content_of(t->values[i], &c[i]) || (c[i].bytes && fwrite(c[i].data, 1, c[i].bytes, file) != c[i].bytes)) {
             answer_error("an output cannot be written");
             return;
         }

@@ -1,9 +1,10 @@
-"""How much faster models run in ONNX Runtime with norma than without: python3 speed.py [--threads 1,2] [--seconds 0.3] [PATTERN]
+"""How much faster models run in ONNX Runtime with norma than without: python3 speed.py --build build/release [PATTERN]
 
 Prints a table: the least time of a run without the adapter, in microseconds, and how many times faster it is through each of the
 two ways in. What is compared takes turns, in one process. See docs/onnxruntime.md."""
 
 import argparse
+import os
 import re
 import tempfile
 
@@ -46,11 +47,14 @@ def measure(engine, make, threads, seconds, routes):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--build", required=True, help="the folder of a build with NORMA_BUILD_ONNXRUNTIME and the tests")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--seconds", type=float, default=0.3, help="per model and route")
     parser.add_argument("--routes", default="ops,ep")
     parser.add_argument("pattern", nargs="?", default="")
     options = parser.parse_args()
+    os.environ["NORMA_ONNXRUNTIME_RUNNER"] = os.path.join(options.build, "tests/onnxruntime/onnxruntime_runner")
+    os.environ["NORMA_ONNXRUNTIME_ADAPTER"] = os.path.abspath(os.path.join(options.build, "adapters/onnxruntime/libnorma_onnxruntime.so"))
     routes = ["off"] + options.routes.split(",")
     threads = [int(word) for word in options.threads.split(",")]
     with tempfile.TemporaryDirectory() as folder:

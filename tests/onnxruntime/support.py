@@ -94,8 +94,8 @@ class EngineError(Exception):
 class Engine:
     """One process that runs models; see runner.c."""
 
-    def __init__(self, folder, env=None):
-        self.folder, self.next, self.files = folder, 0, 0
+    def __init__(self, folder, env=None, config=None):
+        self.folder, self.next, self.files, self.config = folder, 0, 0, config or {}
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NORMA_") or k == "NORMA_TUNING"}
         environment.update({"NORMA_VERBOSE": "1"}, **(env or {}))
         written = open(os.path.join(folder, "log"), "w")
@@ -153,7 +153,7 @@ class Engine:
             model = path
         number = self.next
         self.next = (self.next + 1) % 64
-        self.request("open", number, model, route, threads, *["%s=%s" % item for item in config.items()])
+        self.request("open", number, model, route, threads, *["%s=%s" % item for item in {**self.config, **config}.items()])
         return number
 
     def run(self, session, **inputs):
@@ -185,7 +185,8 @@ class EngineTest(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
-        cls.engine = Engine(cls.folder.name, cls.env)
+        # Threads that wait by spinning take the cores from other tests that run meanwhile.
+        cls.engine = Engine(cls.folder.name, cls.env, {"session.intra_op.allow_spinning": 0})
 
     @classmethod
     def tearDownClass(cls):
