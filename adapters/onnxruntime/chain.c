@@ -1,13 +1,9 @@
 #include "chain.h"
 
+#include "node.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-static bool is_op(const graph_node *n, const char *domain, const char *op)
-{
-    const bool onnx = !n->domain || !*n->domain || !strcmp(n->domain, "ai.onnx");
-    return !strcmp(n->op, op) && (*domain ? n->domain && !strcmp(n->domain, domain) : onnx);
-}
 
 static bool in_chain(const chain *c, int node)
 {
@@ -25,144 +21,13 @@ static void join(chain *c, int node)
 }
 
 /* ------------------------------------------------------------------------------------------------------------
- * Attributes of the engine's nodes
- * ------------------------------------------------------------------------------------------------------------ */
-
-static OrtStatus *find_attribute(const attribute_reader *reader, const char *name, OrtOpAttrType wanted,
-                                 const OrtOpAttr **attribute)
-{
-    OrtOpAttrType type;
-    OrtStatus *status = norma_ort->Node_GetAttributeByName(reader->node, name, attribute);
-    if (status) { /* a name that the operator does not know */
-        norma_ort->ReleaseStatus(status);
-        *attribute = NULL;
-    }
-    if (!*attribute) {
-        return NULL;
-    }
-    status = norma_ort->OpAttr_GetType(*attribute, &type);
-    if (!status && type != wanted) {
-        status = norma_ort_fail(ORT_INVALID_ARGUMENT, "the attribute %s is of another type than expected", name);
-    }
-    return status;
-}
-
-static OrtStatus *read_one(const attribute_reader *reader, const char *name, OrtOpAttrType type, void *out, size_t size,
-                           bool *found)
-{
-    const OrtOpAttr *attribute;
-    size_t read;
-    OrtStatus *status = find_attribute(reader, name, type, &attribute);
-    *found = !status && attribute;
-    return *found ? norma_ort->ReadOpAttr(attribute, type, out, size, &read) : status;
-}
-
-static OrtStatus *read_float(const attribute_reader *reader, const char *name, float *out, bool *found)
-{
-    return read_one(reader, name, ORT_OP_ATTR_FLOAT, out, sizeof *out, found);
-}
-
-static OrtStatus *read_int(const attribute_reader *reader, const char *name, int64_t *out, bool *found)
-{
-    return read_one(reader, name, ORT_OP_ATTR_INT, out, sizeof *out, found);
-}
-
-static OrtStatus *read_ints(const attribute_reader *reader, const char *name, int64_t *out, size_t *count, bool *found)
-{
-    const OrtOpAttr *attribute;
-    size_t bytes = 0;
-    OrtStatus *status = find_attribute(reader, name, ORT_OP_ATTR_INTS, &attribute);
-    *found = !status && attribute;
-    if (*found) {
-        status = norma_ort->ReadOpAttr(attribute, ORT_OP_ATTR_INTS, out, *count * sizeof *out, &bytes);
-        *count = bytes / sizeof *out;
-    }
-    return status;
-}
-
-static attribute_reader reader_of(const graph_node *n)
-{
-    return (attribute_reader){read_float, read_int, read_ints, n->node};
-}
-
-/* An attribute that is not there, or not readable, has its default. */
-static double float_of(const graph_node *n, const char *name, double otherwise)
-{
-    const attribute_reader reader = reader_of(n);
-    float value;
-    bool found;
-    OrtStatus *status = read_float(&reader, name, &value, &found);
-    if (status) {
-        norma_ort->ReleaseStatus(status);
-    }
-    return !status && found ? value : otherwise;
-}
-
-static bool text_is(const graph_node *n, const char *name, const char *expected)
-{
-    const attribute_reader reader = reader_of(n);
-    char text[16] = {0};
-    bool found;
-    OrtStatus *status = read_one(&reader, name, ORT_OP_ATTR_STRING, text, sizeof text - 1, &found);
-    if (status) {
-        norma_ort->ReleaseStatus(status);
-    }
-    return !status && found && !strcmp(text, expected);
-}
-
-/* ------------------------------------------------------------------------------------------------------------
- * Constants
- * ------------------------------------------------------------------------------------------------------------ */
-
-static bool read_constant(const graph_value *v, tensor *t)
-{
-    const OrtValue *value = NULL;
-    if (!v->is_constant) {
-        return false;
-    }
-    OrtStatus *status = norma_ort->ValueInfo_GetInitializerValue(v->info, &value);
-    status = status ? status : norma_ort_read_tensor(value, "a constant", t);
-    if (status) {
-        norma_ort->ReleaseStatus(status);
-    }
-    return !status && value;
-}
-
-static bool is_constant_of(const graph_value *v, double expected)
-{
-    tensor t;
-    if (!read_constant(v, &t)) {
-        return false;
-    }
-    const int64_t count = norma_ort_count(&t, 0, t.rank);
-    for (int64_t i = 0; i < count; i++) {
-        double element;
-        norma_ort_convert((const char *)t.data + (size_t)i * norma_ort_dtype_size(t.dtype), t.dtype, &element, NORMA_F64, 1);
-        if (element != expected) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool read_scalar(const graph_value *v, double *out)
-{
-    tensor t;
-    if (!read_constant(v, &t) || norma_ort_count(&t, 0, t.rank) != 1) {
-        return false;
-    }
-    norma_ort_convert(t.data, t.dtype, out, NORMA_F64, 1);
-    return true;
-}
-
-/* ------------------------------------------------------------------------------------------------------------
  * The norm itself
  * ------------------------------------------------------------------------------------------------------------ */
 
 static const op_info *find_op(const graph_node *n)
 {
     for (int i = 0; i < norma_ort_ops_count; i++) {
-        if (is_op(n, norma_ort_ops[i].domain, norma_ort_ops[i].name)) {
+        if (norma_ort_is_op(n, norma_ort_ops[i].domain, norma_ort_ops[i].name)) {
             return &norma_ort_ops[i];
         }
     }
@@ -296,7 +161,7 @@ static void join_sum_before(const graph *g, const bool *taken, chain *c)
 {
     const int x = c->input[INPUT_X], add = g->value[x].producer;
     const bool rows = c->op->kind == LAYER_NORM || c->op->kind == LAYER_RMS_NORM;
-    if (!rows || c->input[INPUT_RESIDUAL] >= 0 || add < 0 || taken[add] || !is_op(&g->node[add], "", "Add")) {
+    if (!rows || c->input[INPUT_RESIDUAL] >= 0 || add < 0 || taken[add] || !norma_ort_is_op(&g->node[add], "", "Add")) {
         return;
     }
     const graph_node *n = &g->node[add];
@@ -328,10 +193,10 @@ static bool fits_rows(const graph_value *v, const graph_value *x)
 static void join_modulation(const graph *g, const bool *taken, chain *c)
 {
     const bool plain = c->op->kind == LAYER_NORM &&
-                       (c->input[INPUT_SCALE] < 0 || is_constant_of(&g->value[c->input[INPUT_SCALE]], 1)) &&
-                       (c->input[INPUT_SHIFT] < 0 || is_constant_of(&g->value[c->input[INPUT_SHIFT]], 0));
+                       (c->input[INPUT_SCALE] < 0 || norma_ort_is_constant_of(&g->value[c->input[INPUT_SCALE]], 1)) &&
+                       (c->input[INPUT_SHIFT] < 0 || norma_ort_is_constant_of(&g->value[c->input[INPUT_SHIFT]], 0));
     const int y = c->output[OUTPUT_Y], mul = plain ? sole_consumer(g, y, taken) : -1;
-    if (mul < 0 || !is_op(&g->node[mul], "", "Mul")) {
+    if (mul < 0 || !norma_ort_is_op(&g->node[mul], "", "Mul")) {
         return;
     }
     const int scale = other_input(&g->node[mul], y);
@@ -343,7 +208,7 @@ static void join_modulation(const graph *g, const bool *taken, chain *c)
     c->output[OUTPUT_Y] = g->node[mul].output[0];
     join(c, mul);
     const int scaled = c->output[OUTPUT_Y], add = sole_consumer(g, scaled, taken);
-    if (add < 0 || !is_op(&g->node[add], "", "Add")) {
+    if (add < 0 || !norma_ort_is_op(&g->node[add], "", "Add")) {
         return;
     }
     const int shift = other_input(&g->node[add], scaled);
@@ -358,7 +223,7 @@ static void join_modulation(const graph *g, const bool *taken, chain *c)
 static void join_sum_after(const graph *g, const bool *taken, chain *c)
 {
     const int y = c->output[OUTPUT_Y], add = sole_consumer(g, y, taken);
-    if (add < 0 || c->input[INPUT_RESIDUAL] >= 0 || c->input[INPUT_BIAS] >= 0 || !is_op(&g->node[add], "", "Add")) {
+    if (add < 0 || c->input[INPUT_RESIDUAL] >= 0 || c->input[INPUT_BIAS] >= 0 || !norma_ort_is_op(&g->node[add], "", "Add")) {
         return;
     }
     const int residual = other_input(&g->node[add], y);
@@ -386,8 +251,8 @@ static bool is_clip(const graph *g, const graph_node *n, chain *c)
 {
     double least = -__builtin_inf(), most = __builtin_inf();
     bool good = n->inputs > 1; /* before opset 11 they were attributes */
-    good = good && (n->input[1] < 0 || read_scalar(&g->value[n->input[1]], &least));
-    good = good && (n->inputs < 3 || n->input[2] < 0 || read_scalar(&g->value[n->input[2]], &most));
+    good = good && (n->input[1] < 0 || norma_ort_read_scalar(&g->value[n->input[1]], &least));
+    good = good && (n->inputs < 3 || n->input[2] < 0 || norma_ort_read_scalar(&g->value[n->input[2]], &most));
     if (good && least <= most) {
         activate(c, NORMA_CLIP, least, most);
         return true;
@@ -415,23 +280,24 @@ static bool is_activation(const graph *g, const graph_node *n, chain *c)
         {"com.microsoft", "Gelu", NORMA_GELU, 0, 0},
         {"com.microsoft", "FastGelu", NORMA_GELU_TANH, 0, 0},
     };
-    if (is_op(n, "com.microsoft", "QuickGelu") && float_of(n, "alpha", 1.702) == 1) {
+    if (norma_ort_is_op(n, "com.microsoft", "QuickGelu") && norma_ort_float_of(n, "alpha", 1.702) == 1) {
         activate(c, NORMA_SILU, 0, 0);
         return true;
     }
-    if (is_op(n, "", "Clip")) {
+    if (norma_ort_is_op(n, "", "Clip")) {
         return is_clip(g, n, c);
     }
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (n->inputs == 1 && is_op(n, known[i].domain, known[i].op)) {
+        if (n->inputs == 1 && norma_ort_is_op(n, known[i].domain, known[i].op)) {
             activate(c, known[i].activation, known[i].alpha, known[i].beta);
-            if (known[i].activation == NORMA_GELU && text_is(n, "approximate", "tanh")) {
+            if (known[i].activation == NORMA_GELU && norma_ort_text_is(n, "approximate", "tanh")) {
                 c->activation = NORMA_GELU_TANH;
             }
             const bool has_alpha = known[i].activation == NORMA_LEAKY_RELU || known[i].activation == NORMA_ELU ||
                                    known[i].activation == NORMA_HARD_SIGMOID;
-            c->activation_alpha = has_alpha ? float_of(n, "alpha", known[i].alpha) : known[i].alpha;
-            c->activation_beta = known[i].activation == NORMA_HARD_SIGMOID ? float_of(n, "beta", known[i].beta) : known[i].beta;
+            c->activation_alpha = has_alpha ? norma_ort_float_of(n, "alpha", known[i].alpha) : known[i].alpha;
+            c->activation_beta =
+                known[i].activation == NORMA_HARD_SIGMOID ? norma_ort_float_of(n, "beta", known[i].beta) : known[i].beta;
             return true;
         }
     }
@@ -447,10 +313,11 @@ static bool join_silu(const graph *g, const bool *taken, chain *c)
         return false;
     }
     const int first = v->consumer[0], second = v->consumer[1];
-    const int sigmoid = is_op(&g->node[first], "", "Sigmoid") ? first : second, mul = sigmoid == first ? second : first;
+    const int sigmoid = norma_ort_is_op(&g->node[first], "", "Sigmoid") ? first : second,
+              mul = sigmoid == first ? second : first;
     const int product = g->node[sigmoid].output[0];
-    if (taken[sigmoid] || taken[mul] || !is_op(&g->node[sigmoid], "", "Sigmoid") || !is_op(&g->node[mul], "", "Mul") ||
-        sole_consumer(g, product, taken) != mul) {
+    if (taken[sigmoid] || taken[mul] || !norma_ort_is_op(&g->node[sigmoid], "", "Sigmoid") ||
+        !norma_ort_is_op(&g->node[mul], "", "Mul") || sole_consumer(g, product, taken) != mul) {
         return false;
     }
     activate(c, NORMA_SILU, 0, 0);
@@ -501,7 +368,7 @@ OrtStatus *norma_ort_chain_layer(const graph *g, const chain *c, layer *l)
     for (int i = 0; i < n->outputs && i < c->op->outputs; i++) {
         outputs[i] = n->output[i] >= 0 && (i == 0 || is_used(&g->value[n->output[i]]));
     }
-    const attribute_reader reader = reader_of(n);
+    const attribute_reader reader = norma_ort_reader_of(n);
     OrtStatus *status = norma_ort_layer_of_op(c->op, &reader, inputs, outputs, l);
     if (status) {
         return status;
@@ -520,7 +387,7 @@ OrtStatus *norma_ort_chain_layer(const graph *g, const chain *c, layer *l)
     }
     for (int i = INPUT_SCALE; i < LAYER_INPUTS; i++) {
         if (c->input[i] >= 0) {
-            read_constant(&g->value[c->input[i]], &l->known[i]);
+            norma_ort_read_constant(&g->value[c->input[i]], &l->known[i]);
         }
     }
     return NULL;

@@ -3,7 +3,7 @@
  * engine make layers, from a custom operator's node or from nodes that the execution provider took, and run them alike:
  *
  *     ops.c         operator and attributes to layer
- *     prepare.c     layer and shapes to plan, and what must be done to tensors before norma takes them
+ *     prepare.c     layer and shapes to plan, and what must be done to tensors before norma takes them (operands.c)
  *     cache.c       keeps what was prepared, a bounded number of shapes
  *     layer.c       runs
  */
