@@ -29,6 +29,7 @@
     [DTYPE_##dtype] = {[NORMA_ISA_GENERIC] = &norma_backward_##dtype##_generic,                                                \
                        [NORMA_ISA_AVX2] = AVX2_KERNEL(norma_backward_##dtype),                                                 \
                        [NORMA_ISA_AVX512] = AVX512_KERNEL(norma_backward_##dtype),                                             \
+                       [NORMA_ISA_AVX512_BF16] = AVX512_KERNEL(norma_backward_##dtype),                                        \
                        [NORMA_ISA_NEON] = NEON_KERNEL(norma_backward_##dtype)},
 static const norma_backward_kernel *const kernels[NORMA_F16 + 1][NORMA_ISA_NEON + 1] = {
 #include "backward.def"

@@ -51,9 +51,12 @@ static norma_status check_companions(const norma_desc *desc)
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.gate_activation: expected a norma_activation, got %d",
                           (int)desc->gate_activation);
     }
-    if (gates && (before || norma_dtype_integer(desc->dtype))) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.gate: NORMA_GATE_BEFORE does not go with %s",
-                          before ? "NORMA_RESIDUAL_BEFORE" : "integers in x");
+    if (gates && before) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.gate: NORMA_GATE_BEFORE does not go with NORMA_RESIDUAL_BEFORE");
+    }
+    if (norma_dtype_integer(desc->dtype) && (before || desc->gate != NORMA_GATE_NONE)) {
+        return norma_fail(NORMA_INVALID_ARGUMENT, "desc.%s: does not go with integers in x",
+                          before ? "residual: NORMA_RESIDUAL_BEFORE" : "gate");
     }
     if ((before || gates) && (desc->x_row_stride || desc->y_row_stride)) {
         return norma_fail(NORMA_INVALID_ARGUMENT, "desc.%s: what comes before takes dense tensors, expected row strides of 0",

@@ -385,6 +385,12 @@ static void descriptors_that_do_not_fit(void **state)
     desc.x_scale = 1;
     desc.x_zero_point = 1;
     refuse(desc, "desc.x_zero_point");
+    desc.x_zero_point = 0;
+    desc.residual = NORMA_RESIDUAL_BEFORE;
+    refuse(desc, "desc.residual");
+    desc.residual = NORMA_RESIDUAL_NONE;
+    desc.gate = NORMA_GATE_AFTER;
+    refuse(desc, "desc.gate");
     desc = layer;
     desc.x_scale = 1;
     refuse(desc, "desc.x_scale");

@@ -330,11 +330,11 @@ typedef struct norma_desc {
     double activation_beta;
     norma_residual residual;          /* where args.residual is added */
     norma_dtype residual_dtype;       /* of args.residual and, with NORMA_RESIDUAL_BEFORE, of args.sum, which is then what is
-                                         normalized; no integer; 0: dtype */
+                                         normalized; no integer, and with that neither is x; 0: dtype */
     norma_modulation residual_gate;   /* layer and RMS norm with NORMA_RESIDUAL_BEFORE: s = x + residual_gate * residual */
     norma_modulation modulation;      /* scaled and shifted, v becomes v * (1 + modulation_scale) + modulation_shift */
     int modulation_plain;             /* 1: v * modulation_scale + modulation_shift */
-    norma_gate gate;                  /* where args.gate is multiplied */
+    norma_gate gate;                  /* where args.gate is multiplied; x holds no integers */
     norma_activation gate_activation; /* with its usual alpha and beta: see norma_desc_activate() */
     norma_dtype y_dtype;              /* 0: dtype, or where that is an integer NORMA_F32 */
     norma_quantization quantization;  /* where y_dtype is an integer */

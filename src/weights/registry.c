@@ -32,6 +32,7 @@
      .kernel = {[NORMA_ISA_GENERIC] = &norma_##algorithm_##_##dtype_##_generic,                                                \
                 [NORMA_ISA_AVX2] = AVX2_KERNEL(norma_##algorithm_##_##dtype_),                                                 \
                 [NORMA_ISA_AVX512] = AVX512_KERNEL(norma_##algorithm_##_##dtype_),                                             \
+                [NORMA_ISA_AVX512_BF16] = AVX512_KERNEL(norma_##algorithm_##_##dtype_),                                        \
                 [NORMA_ISA_NEON] = NEON_KERNEL(norma_##algorithm_##_##dtype_)}},
 const norma_weights_entry norma_weights_table[] = {
 #include "weights/registry.def"
