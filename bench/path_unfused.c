@@ -58,7 +58,8 @@ static norma_normalizer normalizer_of(const bench_problem *problem)
                                          .epsilon_mode = desc->epsilon_mode,
                                          .saved = desc->saved,
                                          .epsilon = desc->epsilon,
-                                         .weight = desc->op == NORMA_LP_NORM ? 1 : 1 / count};
+                                         .weight = desc->op == NORMA_LP_NORM ? 1 : 1 / count,
+                                         .x_scale = 1};
     return normalizer;
 }
 
