@@ -2,6 +2,7 @@
 
 #include "commands.h"
 #include "fold_options.h"
+#include "outputs.h"
 
 enum { OUTPUT_WEIGHT, OUTPUT_BIAS, OUTPUT_PADDING, OUTPUTS };
 
@@ -29,6 +30,10 @@ static bool read_file(fold_job *job, fold_option option, npy_array *array)
 {
     const char *path = job->options.text[option];
     bool ok = npy_read(path, array, &job->failure);
+    if (ok && npy_type_is_integer(array->type)) {
+        ok = fail(&job->failure, EXIT_USER, "it holds %s, but what is folded is f16, f32, f64 or bf16",
+                  npy_type_name(array->type));
+    }
     if (ok && array->type == NPY_BF16 && !job->options.bf16) {
         ok = fail(&job->failure, EXIT_USER, "it holds uint16, which is taken as bf16 with --dtype bf16 only");
     }

@@ -2,7 +2,6 @@
 #ifndef NORMA_TOOLS_COMMANDS_H
 #define NORMA_TOOLS_COMMANDS_H
 
-#include "outputs.h"
 #include "run_ops.h"
 
 int command_fold(int argc, char **argv);
@@ -14,9 +13,5 @@ void print_wrapped(const char *text, int indent);
 
 /* Help of `norma run`; op may be NULL. */
 void run_print_help(const run_op *op);
-
-/* Seconds that one run takes at best: forward, or with norma_backward_args the way back. */
-bool run_measure(const norma_plan *plan, const norma_args *args, double *seconds, tool_failure *failure);
-bool run_measure_backward(const norma_plan *plan, const norma_backward_args *args, double *seconds, tool_failure *failure);
 
 #endif

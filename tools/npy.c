@@ -2,6 +2,7 @@
 
 #include "npy.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,10 +24,8 @@ static const struct {
     const char *code;
     size_t size;
 } types[] = {
-    [NPY_F16] = {"f16", "<f2", 2},
-    [NPY_F32] = {"f32", "<f4", 4},
-    [NPY_F64] = {"f64", "<f8", 8},
-    [NPY_BF16] = {"bf16", "<u2", 2},
+    [NPY_F16] = {"f16", "<f2", 2},   [NPY_F32] = {"f32", "<f4", 4}, [NPY_F64] = {"f64", "<f8", 8},
+    [NPY_BF16] = {"bf16", "<u2", 2}, [NPY_S8] = {"s8", "|i1", 1},   [NPY_U8] = {"u8", "|u1", 1},
 };
 
 const char *npy_type_name(npy_type type)
@@ -42,6 +41,11 @@ const char *npy_type_code(npy_type type)
 size_t npy_type_size(npy_type type)
 {
     return types[type].size;
+}
+
+bool npy_type_is_integer(npy_type type)
+{
+    return type == NPY_S8 || type == NPY_U8;
 }
 
 npy_shape_text npy_describe_shape(int rank, const int64_t *shape)
@@ -134,6 +138,7 @@ bool npy_convert(npy_array *array, npy_type type, tool_failure *failure)
     if (array->type == type) {
         return true;
     }
+    assert(!npy_type_is_integer(array->type) && !npy_type_is_integer(type));
     npy_array converted = *array;
     converted.type = type;
     if (!npy_allocate(&converted, failure)) {

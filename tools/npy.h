@@ -1,4 +1,4 @@
-/* NumPy's .npy files: arrays of little-endian f16, f32 and f64, and of bf16 as uint16, in C order.
+/* NumPy's .npy files: arrays of little-endian f16, f32 and f64, of bf16 as uint16, and of 8-bit integers, in C order.
  * (The format: numpy/lib/format.py, "Format Version 1.0" and after.) */
 #ifndef NORMA_TOOLS_NPY_H
 #define NORMA_TOOLS_NPY_H
@@ -8,7 +8,7 @@
 
 #include "failure.h"
 
-typedef enum npy_type { NPY_F16 = 1, NPY_F32 = 2, NPY_F64 = 3, NPY_BF16 = 4 } npy_type;
+typedef enum npy_type { NPY_F16 = 1, NPY_F32 = 2, NPY_F64 = 3, NPY_BF16 = 4, NPY_S8 = 5, NPY_U8 = 6 } npy_type;
 
 typedef struct npy_array {
     npy_type type;
@@ -20,6 +20,7 @@ typedef struct npy_array {
 
 const char *npy_type_name(npy_type type);
 size_t npy_type_size(npy_type type);
+bool npy_type_is_integer(npy_type type);
 
 /* As a header writes it: "<f4". */
 const char *npy_type_code(npy_type type);
@@ -42,7 +43,7 @@ bool npy_allocate(npy_array *array, tool_failure *failure);
  * after the file's name. */
 bool npy_read(const char *path, npy_array *array, tool_failure *failure);
 
-/* Converts in place, rounding to nearest even. */
+/* Converts in place from one floating-point type to another, rounding to nearest even. */
 bool npy_convert(npy_array *array, npy_type type, tool_failure *failure);
 
 /* NULL data is allowed. */

@@ -9,7 +9,7 @@
 
 const char npy_magic[6] = {'\x93', 'N', 'U', 'M', 'P', 'Y'};
 
-#define TYPES_READ "norma reads '<f2', '<f4', '<f8', and bf16 as '<u2'"
+#define TYPES_READ "norma reads '<f2', '<f4', '<f8', '|i1', '|u1', and bf16 as '<u2'"
 
 typedef struct header_cursor {
     const char *begin;
@@ -94,20 +94,15 @@ static bool parse_type(header_cursor *cursor, npy_array *array)
     if (!take_string(cursor, &descr)) {
         return fail_syntax(cursor, "the type's name in quotes");
     }
-    if (equals(descr, "<f2")) {
-        array->type = NPY_F16;
-    } else if (equals(descr, "<u2")) {
-        array->type = NPY_BF16;
-    } else if (equals(descr, "<f4")) {
-        array->type = NPY_F32;
-    } else if (equals(descr, "<f8")) {
-        array->type = NPY_F64;
-    } else {
-        return fail(cursor->failure, EXIT_USER, "it holds %s'%.*s'; " TYPES_READ,
-                    descr.length > 0 && descr.text[0] == '>' ? "big-endian " : "", descr.length < 40 ? descr.length : 40,
-                    descr.text);
+    for (npy_type type = NPY_F16; type <= NPY_U8; type++) {
+        if (equals(descr, npy_type_code(type))) {
+            array->type = type;
+            return true;
+        }
     }
-    return true;
+    return fail(cursor->failure, EXIT_USER, "it holds %s'%.*s'; " TYPES_READ,
+                descr.length > 0 && descr.text[0] == '>' ? "big-endian " : "", descr.length < 40 ? descr.length : 40,
+                descr.text);
 }
 
 static bool parse_order(header_cursor *cursor)

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "run_job.h"
+
 /* An array that nobody asked for, where there is none yet. */
 static bool keep(npy_array *array, npy_type type, int rank, const int64_t *shape, void **at, tool_failure *failure)
 {
@@ -19,7 +21,7 @@ bool run_backward_prepare(run_gradients *gradients, const run_problem *problem, 
                           tool_failure *failure)
 {
     const norma_desc *desc = &problem->desc;
-    const npy_type statistic = desc->dtype == NORMA_F64 ? NPY_F64 : NPY_F32;
+    const npy_type statistic = run_type_of(run_parameter_dtype(desc));
     const bool given = desc->statistics == NORMA_STATISTICS_GIVEN;
     const bool mean = !given && desc->op != NORMA_RMS_NORM && desc->op != NORMA_LP_NORM;
     npy_array *kept = gradients->kept;
@@ -44,8 +46,10 @@ bool run_backward_compute(run_gradients *gradients, const norma_plan *plan, cons
     args->dy = grad_output;
     args->y = problem->desc.activation == NORMA_RELU ? forward->y : NULL;
     args->scale = forward->scale;
-    args->mean = forward->mean;
-    args->rstd = forward->rstd;
+    if (problem->desc.saved != NORMA_SAVE_DIVISOR) { // which the way back does not read: it computes statistics again
+        args->mean = forward->mean;
+        args->rstd = forward->rstd;
+    }
     args->given_mean = forward->given_mean;
     args->given_variance = forward->given_variance;
     args->workspace = gradients->workspace;

@@ -142,12 +142,16 @@ static bool build_running(const char *op, bool own, const run_options *options, 
         (options->text[OPTION_MOMENTUM] || options->text[OPTION_MOMENTUM_MODE] || options->text[OPTION_RUNNING_VARIANCE])) {
         return fail(failure, EXIT_USER, "--momentum, --momentum-mode and --running-variance go with --running-mean-out");
     }
-    if (!train && (options->text[OPTION_SAVE_MEAN] || options->text[OPTION_SAVE_RSTD] || options->text[OPTION_SAVE_VARIANCE])) {
+    if (!train && (options->text[OPTION_SAVE_MEAN] || options->text[OPTION_SAVE_RSTD] || options->text[OPTION_SAVE_VARIANCE] ||
+                   options->text[OPTION_SAVE_DIVISOR])) {
         return fail(failure, EXIT_USER, "without --train %s computes no statistics to save", op);
+    }
+    if (!train && options->text[OPTION_UNBIASED]) {
+        return fail(failure, EXIT_USER, "--unbiased is for variances of the input, but --variance gives them: add --train");
     }
     desc->statistics = train ? NORMA_STATISTICS_OF_BATCH : NORMA_STATISTICS_GIVEN;
     desc->momentum_mode = NORMA_MOMENTUM_OF_RUNNING;
-    desc->momentum = options->text[OPTION_MOMENTUM] ? options->momentum : 0.9;
+    desc->momentum = options->text[OPTION_MOMENTUM] ? options->number[OPTION_MOMENTUM] : 0.9;
     if (options->text[OPTION_MOMENTUM_MODE]) {
         desc->momentum_mode = (norma_momentum_mode)options->value[OPTION_MOMENTUM_MODE];
     }

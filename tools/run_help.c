@@ -89,7 +89,8 @@ static void print_files_and_status(void)
 {
     printf("\nFiles:\n");
     print_wrapped(
-        "All files are NumPy's .npy: versions 1.0 to 3.0, little-endian f16, f32 or f64, or uint16 for bf16, C order, 1 to 8 dimensions "
+        "All files are NumPy's .npy: versions 1.0 to 3.0, little-endian f16, f32 or f64, int8 or uint8, or uint16 for bf16, "
+        "C order, 1 to 8 dimensions "
         "(numpy.save and numpy.load). Output files appear complete or not at all, and replace what has their name; "
         "an output may be the input.",
         4);

@@ -1,6 +1,6 @@
 #define _XOPEN_SOURCE 700
 
-#include "commands.h"
+#include "run_measure.h"
 
 #include <time.h>
 
@@ -15,26 +15,32 @@ static double now(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-typedef norma_status (*run_once)(const norma_plan *plan, const void *args);
-
-static norma_status forward(const norma_plan *plan, const void *args)
+norma_status run_steps(const run_step *steps, int count)
 {
-    return norma_run(plan, args);
+    norma_status status = NORMA_SUCCESS;
+    for (int i = 0; i < count && status == NORMA_SUCCESS; i++) {
+        status = norma_run(steps[i].plan, &steps[i].args);
+    }
+    return status;
 }
 
-static norma_status backward(const norma_plan *plan, const void *args)
-{
-    return norma_backward(plan, args);
-}
+/* What is measured: steps, or where there are args a way back. */
+typedef struct measured {
+    const run_step *steps;
+    int count;
+    const norma_plan *plan;
+    const norma_backward_args *args;
+} measured;
 
-static bool measure(run_once once, const norma_plan *plan, const void *args, double *seconds, tool_failure *failure)
+static bool measure(const measured *what, double *seconds, tool_failure *failure)
 {
     double best = 0;
     int64_t runs = 1;
     for (int batch = 0; batch < BATCHES;) {
         const double start = now();
         for (int64_t i = 0; i < runs; i++) {
-            const norma_status status = once(plan, args);
+            const norma_status status =
+                what->args ? norma_backward(what->plan, what->args) : run_steps(what->steps, what->count);
             if (status != NORMA_SUCCESS) {
                 return fail_library(failure, status);
             }
@@ -52,12 +58,12 @@ static bool measure(run_once once, const norma_plan *plan, const void *args, dou
     return true;
 }
 
-bool run_measure(const norma_plan *plan, const norma_args *args, double *seconds, tool_failure *failure)
+bool run_measure(const run_step *steps, int count, double *seconds, tool_failure *failure)
 {
-    return measure(forward, plan, args, seconds, failure);
+    return measure(&(measured){.steps = steps, .count = count}, seconds, failure);
 }
 
 bool run_measure_backward(const norma_plan *plan, const norma_backward_args *args, double *seconds, tool_failure *failure)
 {
-    return measure(backward, plan, args, seconds, failure);
+    return measure(&(measured){.plan = plan, .args = args}, seconds, failure);
 }

@@ -38,9 +38,7 @@ const run_op *run_op_at(int index);
 /* NULL when there is none of that name. */
 const run_op *run_op_find(const char *name);
 
-/* Checks the options against the op and the input, and makes the descriptor. */
+/* Checks the options against the op and against each other, as far as that goes without the files. */
 bool run_op_check_options(const run_op *op, const run_options *options, tool_failure *failure);
-bool run_op_build(const run_op *op, const run_options *options, const npy_array *input, norma_dtype dtype, run_problem *problem,
-                  tool_failure *failure);
 
 #endif

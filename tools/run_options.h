@@ -1,4 +1,4 @@
-/* The command line of `norma run`: one table of options, read by the parser, by the checks and by --help. */
+/* The command line of `norma run`, parsed by the table of options in run_option_table.c. */
 #ifndef NORMA_TOOLS_RUN_OPTIONS_H
 #define NORMA_TOOLS_RUN_OPTIONS_H
 
@@ -13,6 +13,7 @@ typedef enum run_option {
     OPTION_BIAS,
     OPTION_MEAN,
     OPTION_VARIANCE,
+    OPTION_STYLE,
     OPTION_AXIS,
     OPTION_AXES,
     OPTION_P,
@@ -28,15 +29,26 @@ typedef enum run_option {
     OPTION_EPSILON,
     OPTION_EPSILON_MODE,
     OPTION_RMS_MODE,
+    OPTION_UNBIASED,
     OPTION_SAVE_MEAN,
     OPTION_SAVE_RSTD,
     OPTION_SAVE_VARIANCE,
+    OPTION_SAVE_DIVISOR,
+    OPTION_MODULATION_SCALE,
+    OPTION_MODULATION_SHIFT,
+    OPTION_MODULATION_PLAIN,
     OPTION_ACTIVATION,
     OPTION_ALPHA,
     OPTION_BETA,
     OPTION_RESIDUAL,
     OPTION_RESIDUAL_AT,
     OPTION_RESIDUAL_OUT,
+    OPTION_RESIDUAL_DTYPE,
+    OPTION_RESIDUAL_GATE,
+    OPTION_RESIDUAL_BIAS,
+    OPTION_GATE,
+    OPTION_GATE_AT,
+    OPTION_GATE_ACTIVATION,
     OPTION_BACKWARD,
     OPTION_GRAD_OUTPUT,
     OPTION_GRAD_INPUT,
@@ -44,6 +56,13 @@ typedef enum run_option {
     OPTION_GRAD_BIAS,
     OPTION_GRAD_RESIDUAL,
     OPTION_DTYPE,
+    OPTION_INPUT_SCALE,
+    OPTION_INPUT_ZERO_POINT,
+    OPTION_OUTPUT_DTYPE,
+    OPTION_OUTPUT_SCALE,
+    OPTION_OUTPUT_ZERO_POINT,
+    OPTION_OUTPUT_SCALE_OUT,
+    OPTION_OUTPUT_ZERO_POINT_OUT,
     OPTION_ISA,
     OPTION_THREADS,
     OPTION_TIME,
@@ -59,10 +78,7 @@ typedef struct run_options {
     const char *op;                 /* NULL when none was given */
     const char *text[OPTION_COUNT]; /* as given; NULL: not given */
     int value[OPTION_COUNT];        /* of options that take an integer or a word (then the enumerator's) */
-    double epsilon;
-    double momentum;
-    double alpha;
-    double beta;
+    double number[OPTION_COUNT];    /* of options that take a number */
     int axes_count;
     int axes[NORMA_MAX_RANK];
 } run_options;

@@ -1,6 +1,7 @@
 """What the tests of the norma command line tool share: calling it, and the same norms in NumPy, in float64."""
 
 import io
+import math
 import os
 import struct
 import subprocess
@@ -46,6 +47,11 @@ class ToolTest(unittest.TestCase):
     def save(self, name, array):
         np.save(self.path(name), array)
         return name
+
+    def keep(self, **arrays):
+        """Saves arrays as files of their names."""
+        for name, array in arrays.items():
+            self.save(name + ".npy", array)
 
     def save_bytes(self, name, content):
         with open(self.path(name), "wb") as file:
@@ -129,3 +135,31 @@ def lp_norm(x, axis, p=2, epsilon=0.0, mode="none"):
     v = (np.abs(x) if p == 1 else x * x).sum(axis=axis, keepdims=True)
     y, divisor = divide(x, v, p == 2, epsilon, mode)
     return y, v, divisor
+
+
+def to_bf16(x):
+    """f32 rounded to nearest even, as the bits of bf16."""
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
+def from_bf16(bits):
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+erf = np.vectorize(math.erf)
+ACTIVATIONS = {
+    "none": lambda y: y,
+    "relu": lambda y: np.maximum(y, 0),
+    "leaky-relu": lambda y: np.where(y < 0, 0.01 * y, y),
+    "clip": lambda y: np.clip(y, 0, 6),
+    "silu": lambda y: y / (1 + np.exp(-y)),
+    "gelu": lambda y: y * (1 + erf(y / np.sqrt(2))) / 2,
+    "gelu-tanh": lambda y: y * (1 + np.tanh(np.sqrt(2 / np.pi) * (y + 0.044715 * y ** 3))) / 2,
+    "sigmoid": lambda y: 1 / (1 + np.exp(-y)),
+    "tanh": np.tanh,
+    "hard-swish": lambda y: y * np.clip(y / 6 + 0.5, 0, 1),
+    "hard-sigmoid": lambda y: np.clip(y / 6 + 0.5, 0, 1),
+    "mish": lambda y: y * np.tanh(np.log1p(np.exp(y))),
+    "elu": lambda y: np.where(y < 0, np.expm1(y), y),
+}

@@ -1,5 +1,7 @@
 """`norma run --backward`: gradients against NumPy in float64."""
 
+import re
+
 import numpy as np
 
 from support import ToolTest
@@ -81,6 +83,42 @@ class BackwardTest(ToolTest):
         self.check(self.load("dx.npy"), gradients(self.x, self.dy, 2, np.ones(7), (0, 1))[0])
         self.check(self.load("dr.npy"), self.dy)
 
+    def test_residual_with_an_output_and_a_bias(self):
+        self.save("r.npy", self.normal(5, 12, 7))
+        self.back("layer_norm", "--residual", "r.npy", "--residual-bias", "t.npy", "--output", "y.npy", "--save-divisor", "d.npy",
+                  "--grad-input", "dx.npy")
+        dx, _, _ = gradients(self.x + self.load("r.npy") + self.load("t.npy"), self.dy, 2, np.ones(7), (0, 1))
+        self.check(self.load("dx.npy"), dx)
+
+    def test_unbiased(self):
+        self.back("layer_norm", "--unbiased", "--grad-input", "dx.npy")
+        x, dy = self.x.astype(np.float64), self.dy.astype(np.float64)
+        step, m = 1e-6, self.normal(5, 12, 7).astype(np.float64)
+
+        def loss(x):
+            c = x - x.mean(2, keepdims=True)
+            return (dy * c / np.sqrt(c.var(2, keepdims=True, ddof=1) + 1e-5)).sum()
+
+        along = (loss(x + step * m) - loss(x - step * m)) / (2 * step)
+        self.assertAlmostEqual((self.load("dx.npy").astype(np.float64) * m).sum(), along, delta=1e-4 * max(1, abs(along)))
+
+    def test_half_types(self):
+        self.save("r.npy", self.normal(5, 12, 7))
+        self.back("layer_norm", "--dtype", "f16", "--residual", "r.npy", "--grad-input", "dx.npy", "--residual-out", "sum.npy")
+        dx, _, _ = gradients(self.load("sum.npy"), self.dy.astype(np.float16), 2, np.ones(7), (0, 1))
+        self.assertEqual(self.load("dx.npy").dtype, np.float16)
+        np.testing.assert_allclose(self.load("dx.npy"), dx, atol=2e-3)
+
+    def test_time_counts_what_goes_back(self):
+        self.save("r.npy", self.x)
+        for arguments, arrays in [(["--grad-scale", "ds.npy"], 2), (["--grad-input", "dx.npy"], 3),
+                                  (["--grad-input", "dx.npy", "--activation", "relu"], 4),
+                                  (["--residual", "r.npy", "--residual-at", "after", "--grad-residual", "dr.npy"], 3)]:
+            line = self.succeed("run", "layer_norm", "--input", "x.npy", "--backward", "--grad-output", "dy.npy", *arguments,
+                                "--time", "--threads", 1)
+            microseconds, rate = map(float, re.search(r": (\S+) us, (\S+) GB/s\n", line).groups())
+            self.assertAlmostEqual(rate, 4 * arrays * self.x.size / microseconds * 1e-3, delta=0.01 + 0.01 * rate)
+
     def test_time(self):
         line = self.succeed("run", "layer_norm", "--input", "x.npy", "--backward", "--grad-output", "dy.npy", "--grad-input",
                             "dx.npy", "--time")
@@ -99,3 +137,21 @@ class BackwardTest(ToolTest):
         self.refuse(*back, "--grad-residual", "dr.npy", says=["--residual"])
         self.refuse("run", "rms_norm", *back[2:], "--grad-bias", "db.npy", says=["--grad-bias", "rms_norm"])
         self.refuse("run", "lp_norm", *back[2:], "--p", "1", says=["p = 1"])
+
+    def test_what_has_no_way_back(self):
+        run = ["run", "instance_norm", "--input", "x.npy"]
+        back = ["--backward", "--grad-output", "dy.npy", "--grad-input", "dx.npy"]
+        self.keep(s8=np.ones((5, 12, 7), np.int8), u8=np.ones((5, 12, 7), np.uint8))
+        for option in ["--gate", "--modulation-scale", "--modulation-shift", "--style"]:
+            self.refuse(*run, *back, "--output", "y.npy", option, "x.npy", says="--backward and %s exclude each other" % option)
+        self.refuse("run", "layer_norm", *run[2:], *back, "--residual", "x.npy", "--residual-gate", "x.npy",
+                    says="--backward and --residual-gate exclude each other")
+        self.refuse(*run, *back, "--output", "y.npy", "--output-dtype", "bf16", says=["--backward", "--output-dtype f32", "bf16"])
+        self.refuse(*run, *back, "--residual", "x.npy", "--residual-dtype", "f64", "--residual-at", "after",
+                    says=["--backward", "--residual-dtype f32", "f64"])
+        self.refuse(*run, *back, "--residual", "x.npy", "--grad-residual", "dr.npy", says="--residual-at after")
+        for name in ["s8", "u8"]:
+            self.refuse("run", "instance_norm", "--input", name + ".npy", "--input-scale", "1", *back,
+                        says=["--backward does not go with integers", name])
+            self.refuse("run", "instance_norm", "--input", "x.npy", "--backward", "--grad-output", name + ".npy", "--grad-input",
+                        "dx.npy", says=["--grad-output", "only --input"])

@@ -18,6 +18,7 @@ if __name__ == "__main__":
     from test_command_line import *
     from test_files import *
     from test_fold import *
+    from test_fusion import *
     from test_ops import *
 
     unittest.main()

@@ -44,6 +44,19 @@ class FilesTest(ToolTest):
             self.assertEqual(content[10:10 + length].decode().rstrip(" \n"), text)
             self.assertEqual(len(content), 10 + length + np.dtype(dtype).itemsize * int(np.prod(shape)))
 
+    def test_integers(self):
+        self.save("q.npy", np.full(1, 1 / 32))
+        for dtype, named in [(np.int8, "s8"), (np.uint8, "u8")]:
+            x = np.arange(256, dtype=np.uint8).view(dtype).reshape(2, 128)
+            self.save("x.npy", x)
+            self.succeed("run", "rms_norm", "--input", "x.npy", "--input-scale", 3, "--output", "y.npy", "--output-dtype",
+                         named, "--output-scale", "q.npy")
+            with open(self.path("y.npy"), "rb") as file:
+                self.assertIn(b"'descr': '|%c1'" % dtype(0).dtype.kind.encode(), file.read())
+            v = 3.0 * x
+            y = v / np.sqrt((v * v).mean(axis=1, keepdims=True) + 1e-5)
+            self.assertLessEqual(np.abs(self.load("y.npy") - 32 * y).max(), 0.5 + 1e-3)
+
     def test_empty_arrays(self):
         for shape in [(0, 5), (3, 0, 5), (0, 0, 2)]:
             for dtype in [np.float16, np.float32, np.float64]:
@@ -53,6 +66,16 @@ class FilesTest(ToolTest):
         for op, arguments in [("rms_norm", []), ("lp_norm", []), ("channel_norm", []),
                               ("channel_norm", ["--layout", "nhwc"]), ("mvn", ["--axes", "1,2"])]:
             self.assertEqual(self.run_op(op, np.zeros((0, 4, 6), np.float32), *arguments).shape, (0, 4, 6))
+        x = np.zeros((0, 4, 6), np.float32)
+        self.save("x.npy", x)
+        self.save("m.npy", x[:, 0])
+        y = self.run_op("layer_norm", x, "--residual", "x.npy", "--residual-gate", "m.npy", "--modulation-scale", "m.npy",
+                        "--gate", "x.npy", "--output-dtype", "u8", "--output-scale-out", "q.npy", "--output-zero-point-out",
+                        "z.npy")
+        self.assertEqual((y.shape, y.dtype), ((0, 4, 6), np.uint8))
+        self.assertEqual(self.load("q.npy").shape, (0, 4, 1))
+        self.assertEqual(self.load("z.npy").dtype, np.uint8)
+        self.assertEqual(self.run_op("instance_norm", x, "--style", "x.npy").shape, (0, 4, 6))
         self.succeed("run", "layer_norm", "--input", "x.npy", "--output", "y.npy", "--time")
 
     def test_output_over_the_input(self):

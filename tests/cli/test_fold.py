@@ -150,6 +150,8 @@ class FoldTest(ToolTest):
         refuse({"--kind": "conv_transpose", "--padding": "1"}, says="--padding goes with")
         refuse({"--dtype": "f32"}, says="--dtype 'f32'")
         refuse({"--weight": "bits.npy"}, says=["--weight 'bits.npy'", "uint16"])
+        refuse({"--weight": self.save("s8.npy", np.ones((5, 7, 3), np.int8))}, says=["--weight 's8.npy'", "holds s8"])
+        refuse({"--bias": self.save("u8.npy", np.ones(5, np.uint8))}, says=["--bias 'u8.npy'", "holds u8"])
         refuse({"--weight": "none.npy"}, says="--weight 'none.npy'")
         refuse({"--bias": self.save("b3.npy", self.normal(3))}, says=["--bias 'b3.npy'", "(3,)", "(5,)"])
         refuse({"--variance": self.save("v.npy", -np.ones(5))}, says="variance")

@@ -1,10 +1,8 @@
 """What `norma run` computes, against NumPy in float64: every op, data type and option that changes the numbers."""
 
-import math
-
 import numpy as np
 
-from support import ToolTest, lp_norm, moments_norm, rms_norm
+from support import ACTIVATIONS, ToolTest, from_bf16, lp_norm, moments_norm, rms_norm, to_bf16
 
 
 class LayerNormTest(ToolTest):
@@ -360,33 +358,6 @@ class TypesTest(ToolTest):
         np.testing.assert_array_equal(np.signbit(y), np.signbit(x))
         self.assertEqual(list(y[0] == 0), [True, False, True, False, True])
 
-def to_bf16(x):
-    """f32 rounded to nearest even, as the bits of bf16."""
-    bits = np.asarray(x, np.float32).view(np.uint32)
-    return ((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-
-
-def from_bf16(bits):
-    return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
-erf = np.vectorize(math.erf)
-ACTIVATIONS = {
-    "none": lambda y: y,
-    "relu": lambda y: np.maximum(y, 0),
-    "leaky-relu": lambda y: np.where(y < 0, 0.01 * y, y),
-    "clip": lambda y: np.clip(y, 0, 6),
-    "silu": lambda y: y / (1 + np.exp(-y)),
-    "gelu": lambda y: y * (1 + erf(y / np.sqrt(2))) / 2,
-    "gelu-tanh": lambda y: y * (1 + np.tanh(np.sqrt(2 / np.pi) * (y + 0.044715 * y ** 3))) / 2,
-    "sigmoid": lambda y: 1 / (1 + np.exp(-y)),
-    "tanh": np.tanh,
-    "hard-swish": lambda y: y * np.clip(y / 6 + 0.5, 0, 1),
-    "hard-sigmoid": lambda y: np.clip(y / 6 + 0.5, 0, 1),
-    "mish": lambda y: y * np.tanh(np.log1p(np.exp(y))),
-    "elu": lambda y: np.where(y < 0, np.expm1(y), y),
-}
-
 
 class EpilogueTest(ToolTest):
     def test_every_activation(self):
@@ -401,6 +372,9 @@ class EpilogueTest(ToolTest):
         plain = moments_norm(x, 1, 1e-5)[0]
         self.check(self.run_op("layer_norm", x, "--activation", "clip", "--alpha", "-0.5", "--beta", 1), np.clip(plain, -0.5, 1))
         self.check(self.run_op("layer_norm", x, "--activation", "elu", "--alpha", 2), np.where(plain < 0, 2 * np.expm1(plain), plain))
+        for alpha, beta in [("-inf", "0.5"), ("-0.5", "inf"), ("-0.5", "+infinity"), ("-inf", "inf")]:
+            y = self.run_op("layer_norm", x, "--activation", "clip", "--alpha", alpha, "--beta", beta)
+            self.check(y, np.clip(plain, float(alpha), float(beta)))
         y = self.run_op("layer_norm", x, "--activation", "hard-sigmoid", "--alpha", 0.2, "--beta", 0.4)
         self.check(y, np.clip(0.2 * plain + 0.4, 0, 1))
 
@@ -449,6 +423,10 @@ class EpilogueTest(ToolTest):
                                 (["--activation", "elu", "--beta", 1], "--beta goes with"),
                                 (["--activation", "clip", "--alpha", 7], "at most beta"),
                                 (["--activation", "elu", "--alpha", "nan"], "give a number"),
+                                (["--activation", "clip", "--alpha", "nan"], "give a number"),
+                                (["--activation", "clip", "--beta", "1e999"], "give a number"),
+                                (["--activation", "elu", "--alpha", "inf"], ["--alpha inf", "only --activation clip"]),
+                                (["--activation", "hard-swish", "--beta", "-inf"], ["--beta -inf", "only --activation clip"]),
                                 (["--residual", "r.npy"], "(5, 3)"), (["--residual-at", "after"], "needs --residual"),
                                 (["--residual-out", "s.npy"], "needs --residual"), (["--residual", "none.npy"], "none.npy"),
                                 (["--residual", "x.npy", "--residual-at", "after", "--residual-out", "s.npy"], "before")]:
