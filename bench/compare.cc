@@ -98,7 +98,7 @@ bool is_norma(const std::string &name)
 {
     const size_t threads = name.rfind('/'), path = name.rfind('/', threads - 1);
     const std::string word = name.substr(path + 1, threads - path - 1);
-    for (const char *own : {"fused", "untuned", "generic", "avx2", "avx512", "neon"}) {
+    for (const char *own : {"fused", "untuned", "generic", "avx2", "avx512", "avx512_bf16", "neon"}) {
         if (word == own) {
             return true;
         }

@@ -75,6 +75,9 @@ static inline norma_set norma_set_of_saved(const norma_normalizer *normalizer, d
         const norma_partial partial = {1, mean, saved / normalizer->weight};
         return norma_set_of_partial(normalizer, &partial);
     }
+    if (normalizer->saved == NORMA_SAVE_DIVISOR) {
+        saved = saved == 0 ? 0 : 1 / saved;
+    }
     norma_set set = {mean, saved, 1};
     if (saved == 0) {
         set.slope = 0;

@@ -166,7 +166,7 @@ static void every_geometry(void **state)
             for (int variant = SUITE_QUICK ? (int)d % 2 : 0; variant < 6; variant += SUITE_QUICK ? 3 : 1) {
                 norma_desc desc = geometry(turn, dtypes[d]);
                 desc.parameter_dtype = variant % 2 && dtypes[d] != NORMA_F64 ? NORMA_F32 : 0;
-                desc.saved = variant % 2 ? NORMA_SAVE_VARIANCE : NORMA_SAVE_RSTD;
+                desc.saved = (norma_saved)(NORMA_SAVE_RSTD + (variant + turn) % 3);
                 const gradients_inputs inputs = inputs_of(turn, &desc, variant);
                 random_state random = random_begin((uint64_t)(turn * 100 + variant));
                 gradients *g = gradients_create(&desc, &inputs, &random);

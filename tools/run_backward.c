@@ -46,10 +46,8 @@ bool run_backward_compute(run_gradients *gradients, const norma_plan *plan, cons
     args->dy = grad_output;
     args->y = problem->desc.activation == NORMA_RELU ? forward->y : NULL;
     args->scale = forward->scale;
-    if (problem->desc.saved != NORMA_SAVE_DIVISOR) { // which the way back does not read: it computes statistics again
-        args->mean = forward->mean;
-        args->rstd = forward->rstd;
-    }
+    args->mean = forward->mean;
+    args->rstd = forward->rstd;
     args->given_mean = forward->given_mean;
     args->given_variance = forward->given_variance;
     args->workspace = gradients->workspace;

@@ -233,7 +233,9 @@ static void expect_set(gradients *g, int64_t set)
     const long double divisor = divisor_of(desc, v), factor = divisor > 0 ? 1 / divisor : 0;
     if (g->data[RSTD]) {
         element_set(element_statistic(desc->dtype), g->data[RSTD], set,
-                    (double)(desc->saved == NORMA_SAVE_VARIANCE ? v : factor));
+                    (double)(desc->saved == NORMA_SAVE_VARIANCE  ? v
+                             : desc->saved == NORMA_SAVE_DIVISOR ? factor == 0 ? 0 : 1 / factor
+                                                                 : factor));
     }
     if (g->data[MEAN]) {
         element_set(element_statistic(desc->dtype), g->data[MEAN], set, (double)mean);

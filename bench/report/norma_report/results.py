@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 LEVELS = ("L1", "L2", "L3", "memory")
 PASSES = ("read", "copy", "streaming")
-ISAS = ("generic", "avx2", "avx512", "neon")
+ISAS = ("generic", "avx2", "avx512", "avx512_bf16", "neon")
 YARDSTICKS = ("copy", "unfused")
 OWN = ("fused", "untuned") + ISAS
 PEERS = {"onednn": "oneDNN", "pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "ggml": "ggml"}
