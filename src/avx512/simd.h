@@ -147,8 +147,7 @@ static inline __m512i simd_two_to_bf16(vf32 a, vf32 b)
 {
     const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(b, a);
     if (__builtin_expect(_mm512_testn_epi16_mask(y, _mm512_set1_epi16(0x7fff)) != 0, 0)) {
-        const int denormal = 0x20;
-        if (_mm512_fpclass_ps_mask(a, denormal) | _mm512_fpclass_ps_mask(b, denormal)) {
+        if (_mm512_fpclass_ps_mask(a, 0x20) | _mm512_fpclass_ps_mask(b, 0x20)) { /* denormals */
             return simd_two_apart_to_bf16(a, b);
         }
     }
