@@ -1,29 +1,9 @@
 /* norma_backward(): what its tensors must be, and which driver runs. */
 #include <stdalign.h>
 
+#include "built.h"
 #include "drivers/backward.h"
 #include "error.h"
-
-#ifdef NORMA_HAVE_AVX2
-#define AVX2_KERNEL(name) &name##_avx2
-#else
-#define AVX2_KERNEL(name) NULL
-#endif
-#ifdef NORMA_HAVE_AVX512
-#define AVX512_KERNEL(name) &name##_avx512
-#else
-#define AVX512_KERNEL(name) NULL
-#endif
-#ifdef NORMA_HAVE_NEON
-#define NEON_KERNEL(name) &name##_neon
-#else
-#define NEON_KERNEL(name) NULL
-#endif
-
-#define DTYPE_f32 NORMA_F32
-#define DTYPE_f64 NORMA_F64
-#define DTYPE_bf16 NORMA_BF16
-#define DTYPE_f16 NORMA_F16
 
 #define X(dtype)                                                                                                               \
     [DTYPE_##dtype] = {[NORMA_ISA_GENERIC] = &norma_backward_##dtype##_generic,                                                \

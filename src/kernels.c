@@ -1,26 +1,6 @@
 #include "kernels.h"
 
-/* Which ISA folders this build holds, from the build system's lists. */
-#ifdef NORMA_HAVE_AVX2
-#define AVX2_KERNEL(name) &name##_avx2
-#else
-#define AVX2_KERNEL(name) NULL
-#endif
-#ifdef NORMA_HAVE_AVX512
-#define AVX512_KERNEL(name) &name##_avx512
-#else
-#define AVX512_KERNEL(name) NULL
-#endif
-#ifdef NORMA_HAVE_AVX512_BF16
-#define AVX512_BF16_KERNEL(name) &name##_avx512_bf16
-#else
-#define AVX512_BF16_KERNEL(name) NULL
-#endif
-#ifdef NORMA_HAVE_NEON
-#define NEON_KERNEL(name) &name##_neon
-#else
-#define NEON_KERNEL(name) NULL
-#endif
+#include "built.h"
 
 /* By type: what an instruction set adds for bf16 does nothing for the others. */
 #define AVX512_BF16_KERNEL_f32 AVX512_KERNEL
@@ -36,12 +16,6 @@
 #define STATISTIC_moments NORMA_MOMENTS
 #define STATISTIC_squares NORMA_SQUARES
 #define STATISTIC_magnitudes NORMA_MAGNITUDES
-#define DTYPE_f32 NORMA_F32
-#define DTYPE_f64 NORMA_F64
-#define DTYPE_bf16 NORMA_BF16
-#define DTYPE_f16 NORMA_F16
-#define DTYPE_s8 NORMA_S8
-#define DTYPE_u8 NORMA_U8
 
 #define X(geometry_, statistic_, dtype_)                                                                                       \
     {.name = #geometry_ "_" #statistic_ "_" #dtype_,                                                                           \

@@ -1,29 +1,10 @@
 #include "weights/registry.h"
 
-/* Which ISA folders this build holds, from the build system's lists. */
-#ifdef NORMA_HAVE_AVX2
-#define AVX2_KERNEL(name) &name##_avx2
-#else
-#define AVX2_KERNEL(name) NULL
-#endif
-#ifdef NORMA_HAVE_AVX512
-#define AVX512_KERNEL(name) &name##_avx512
-#else
-#define AVX512_KERNEL(name) NULL
-#endif
-#ifdef NORMA_HAVE_NEON
-#define NEON_KERNEL(name) &name##_neon
-#else
-#define NEON_KERNEL(name) NULL
-#endif
+#include "built.h"
 
 /* Names in registry.def, as enumerators. */
 #define ALGORITHM_products NORMA_PRODUCTS
 #define ALGORITHM_power NORMA_POWER
-#define DTYPE_f32 NORMA_F32
-#define DTYPE_f64 NORMA_F64
-#define DTYPE_bf16 NORMA_BF16
-#define DTYPE_f16 NORMA_F16
 
 #define X(algorithm_, dtype_)                                                                                                  \
     {.name = #algorithm_ "_" #dtype_,                                                                                          \
