@@ -240,7 +240,6 @@ static void set_epilogue(norma_problem *problem, const norma_desc *desc)
     e->clamps = !more && e->activation == NORMA_CLIP;
     problem->gates = desc->gate == NORMA_GATE_BEFORE;
     problem->sums = desc->residual == NORMA_RESIDUAL_BEFORE || problem->gates;
-    problem->sum_gating = e->gating;
     problem->residual_gate = desc->residual_gate;
 }
 

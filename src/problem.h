@@ -34,9 +34,8 @@ typedef struct norma_problem {
     bool takes_shift;
     bool takes_mean;
     norma_epilogue epilogue;
-    bool sums;               /* x + residual, or x times a gate, is made first */
-    bool gates;              /* the latter */
-    norma_gating sum_gating; /* of that gate */
+    bool sums;  /* x + residual, or x times a gate, is made first */
+    bool gates; /* the latter */
     norma_modulation residual_gate;
     norma_modulated modulated;
     bool samples_in_rows;            /* fibers: samples, which modulate their channels, are rows of the matrix, not matrices */

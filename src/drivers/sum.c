@@ -27,7 +27,7 @@ norma_sum_job norma_sum_job_of(const norma_plan *plan, const norma_args *args)
                                .sum = args->sum ? args->sum : args->y,
                                .residual = problem->gates ? NULL : args->residual,
                                .gate = problem->gates ? args->gate : NULL,
-                               .gating = &problem->sum_gating,
+                               .gating = &problem->epilogue.gating,
                                .residual_gate = args->residual_gate,
                                .bias = args->residual_bias,
                                .wide = norma_wide(plan),
