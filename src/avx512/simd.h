@@ -16,6 +16,7 @@
 #endif
 #define NORMA_REGISTERS 32
 #define NORMA_STREAMS 1
+#define NORMA_FMA 1
 
 /* gcc drops calls of a function that only prefetches, unless there is none to drop. */
 static inline __attribute__((always_inline)) void simd_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }

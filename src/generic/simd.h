@@ -15,6 +15,7 @@
 #define NORMA_ISA_NAME generic
 #define NORMA_REGISTERS 16
 #define NORMA_STREAMS 0
+#define NORMA_FMA 0
 
 /* gcc drops calls of a function that only prefetches, unless there is none to drop. */
 static inline __attribute__((always_inline)) void simd_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }

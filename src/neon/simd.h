@@ -12,6 +12,7 @@
 #define NORMA_ISA_NAME neon
 #define NORMA_REGISTERS 32
 #define NORMA_STREAMS 0
+#define NORMA_FMA 1
 
 /* gcc drops calls of a function that only prefetches, unless there is none to drop. */
 static inline __attribute__((always_inline)) void simd_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }

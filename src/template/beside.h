@@ -48,7 +48,7 @@ static const beside nothing_beside = {{.lockstep = 1}, NULL, NULL, 0};
 INLINE void group_writer_enter(write_step step, group_writer *w)
 {
     w->now = w->first;
-    rows_advance(step, &w->now, w->row);
+    rows_advance(&w->now, w->row);
     row_affine affine = w->affine[w->row];
     if (step.channels) { /* a strip is a channel */
         const int64_t counted = w->first.channel + (w->row * w->length + w->begin) / w->strip;

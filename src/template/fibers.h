@@ -209,9 +209,10 @@ NOINLINE void write_wide(const strip *s)
         for (int64_t i = 0; i < (row < job->rows ? s->columns : job->rest); i++) {
             const real out = write_element(s, i % s->own, element_at(x, i));
             if (job->epilogue) {
-                _Alignas(64) real tile[TURN] = {out};
+                _Alignas(64) real tile[TURN] = {0};
                 const epilogue_line line = line_of_strip(s, in_y + s->first);
-                finish_tile(&line, i, tile, 1);
+                *target_of(&line, PASS_AFFINE, i, tile).at = out;
+                finish_tile(&line, false, i, tile, 1);
             } else {
                 set_element((element *)job->y + in_y + s->first, i, out);
             }
@@ -226,7 +227,7 @@ typedef struct any_row {
     real shift;
 } any_row;
 
-/* The affine of any step, in the same bits: see affine_tile() of template/write.h. */
+/* The affine of any step, in the same bits: see affine_vector() of template/affine.h. */
 INLINE vec write_any_columns(const strip *s, const any_row *row, int64_t at, int lanes)
 {
     const vec x = load_lanes(row->x + at, lanes);
@@ -237,13 +238,14 @@ INLINE vec write_any_columns(const strip *s, const any_row *row, int64_t at, int
 INLINE void write_any_row(const strip *s, const any_row *row, const epilogue_line *line, int64_t columns)
 {
     _Alignas(64) real tile[TILE];
+    const tile_target to = target_of(line, PASS_AFFINE, 0, tile);
     assert(columns <= TILE);
     NO_UNROLL
     for (int at = 0; at < columns; at += NORMA_WIDTH) {
         const int lanes = columns - at < NORMA_WIDTH ? (int)columns - at : NORMA_WIDTH;
-        V(store)(tile + at, write_any_columns(s, row, at, lanes));
+        put_vector(&to, at, write_any_columns(s, row, at, lanes), lanes);
     }
-    finish_tile(line, 0, tile, (int)columns);
+    finish_tile(line, false, 0, tile, (int)columns);
 }
 
 /* The scale and shift of a row, where they go by row. */

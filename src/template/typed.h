@@ -8,7 +8,7 @@
 #include "dtype.h"
 #include "template/vector.h"
 
-/* Elements at a time, and vectors of them in one turn of a loop: a tile is whole turns long. */
+/* Elements at a time, and in one turn of a loop: a tile is whole turns long. */
 enum { TILE = 512, TURN = 2 * NORMA_WIDTH };
 
 /* `count` rounded up to whole turns. */
@@ -16,17 +16,6 @@ INLINE int whole_turns(int count)
 {
     return (count + TURN - 1) / TURN * TURN;
 }
-
-/* Applies `expression` of x, one vector, to whole turns of a tile. */
-#define EACH_VECTOR(tile, count, expression)                                                                                   \
-    NO_UNROLL                                                                                                                  \
-    for (int turn_ = 0; turn_ < (count); turn_ += TURN) {                                                                      \
-        UNROLL                                                                                                                 \
-        for (int k_ = turn_; k_ < turn_ + TURN; k_ += NORMA_WIDTH) {                                                           \
-            const vec x = V(load)((tile) + k_);                                                                                \
-            V(store)((tile) + k_, expression);                                                                                 \
-        }                                                                                                                      \
-    }
 
 /* Zeros from element `count` to the end of its turn. */
 INLINE void end_tile(real *tile, int count)

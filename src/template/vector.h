@@ -30,8 +30,9 @@
  * aligned to one vector of what they write. For s8 and u8 there are vs8_load and load_part (vu8_ alike), and for both v8_store,
  * store_part and stream, of the low bytes of lanes that hold integers.
  *
- * NORMA_REGISTERS, how many vectors the ISA names; NORMA_STREAMS, whether it writes past the caches; and for both types
- * simd_prefetch, simd_prefetch_once (for what is read once and soon) and simd_fence (after stream).
+ * NORMA_REGISTERS, how many vectors the ISA names; NORMA_STREAMS, whether it writes past the caches; NORMA_FMA, whether fma
+ * rounds once; and for both types simd_prefetch, simd_prefetch_once (for what is read once and soon) and simd_fence (after
+ * stream).
  *
  * The canonical reduction has a virtual width of 64 bytes on every ISA: 16 f32 or 8 f64 lanes, made of NORMA_PARTS native
  * vectors. Element i of a run belongs to lane i mod NORMA_LANES. Lanes never mix before sum_lanes(), so that an ISA with narrow

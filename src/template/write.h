@@ -20,68 +20,27 @@ typedef struct write_step {
     epilogue_kind epilogue;
 } write_step;
 
-/* norma_affine in the type of x: y = ((x - center) - low) * factor. The mean is the sum of two reals, so that x - center is
- * exact near it however far from zero it lies. (Two subtractions and a product rather than a subtraction and an fma: the
- * units that add are idle here, and a core may not issue an fma while it stores a whole cache line. Narrow types have no idle
- * units, and are stored in half as many lines: see row_vectors.) */
-typedef struct row_affine {
-    real center;
-    real low;
-    real factor;
-    real scale; /* with own_shift, as is the next */
-    real shift;
-    double exact_factor;
-} row_affine;
-
 /* Rows to write; scale and shift start at the same element as x and y, unless rows have channels. */
 typedef struct out_rows {
     const element *x;
     void *y; /* elements but with any epilogue, which may have another type */
     int64_t x_stride;
-    int64_t y_stride;
+    int64_t y_pitch; /* bytes */
     parameters scale;
     parameters shift;
     int64_t ahead;             /* elements: x is prefetched this far ahead */
     const norma_rows_job *job; /* whose epilogue and companions they have, or NULL for none; or whose channels */
     int64_t row;               /* of the job; this and the next two with any epilogue */
     bool own_shift;            /* as in write_step, decided at run time */
-    real *extremes;            /* see epilogue_line */
     int64_t channel;     /* of the first element, counted on over all rows; this and the next two where the step has channels */
     int64_t channels;    /* after the last comes the first */
     int64_t per_channel; /* elements */
 } out_rows;
 
-INLINE element *elements_of(const out_rows *rows)
+/* Row r of y. */
+INLINE element *elements_of(const out_rows *rows, int r)
 {
-    return rows->y;
-}
-
-/* Of narrow types low is such that y = (x - center) * factor + low; a shift of the row's is in it, too, where the factor has
- * its scale: then the row is folded, and scale and shift change nothing more. */
-typedef struct row_vectors {
-    vec center;
-    vec low;
-    vec factor;
-    vec scale;
-    vec shift;
-} row_vectors;
-
-/* The affine with a scale and a shift of the row's, or of a channel in it. The product of factor and scale is rounded once. */
-INLINE row_affine row_affine_with(row_affine row, double scale, double shift)
-{
-    const bool fits = real_product_fits(row.exact_factor, scale);
-    row.factor = fits ? (real)real_product(row.exact_factor, scale) : real_factor(row.exact_factor);
-    row.scale = fits ? 1 : (real)scale;
-    row.shift = (real)shift;
-    return row;
-}
-
-INLINE row_affine row_affine_of(const norma_affine *affine)
-{
-    const real center = (real)affine->mean;
-    const row_affine row = {center,        (real)(affine->mean - (double)center), real_factor(affine->factor), 1, -(real)0,
-                            affine->factor};
-    return affine->own_shift ? row_affine_with(row, affine->scale, affine->shift) : row;
+    return (element *)((char *)rows->y + r * rows->y_pitch);
 }
 
 /* The affine of a channel; `counted` goes on over all samples. */
@@ -94,39 +53,11 @@ INLINE row_affine row_affine_of_channel(const out_rows *rows, const row_affine *
     return row_affine_with(*affine, scale, shift);
 }
 
-INLINE bool row_folds(const row_affine *affine)
-{
-    return NORMA_NARROW && affine->scale == 1;
-}
-
-INLINE row_vectors row_vectors_of(const row_affine *affine)
-{
-    const bool folds = row_folds(affine);
-    const real offset = (folds ? affine->shift : -(real)0) - affine->low * affine->factor;
-    const row_vectors row = {V(set1)(affine->center), V(set1)(NORMA_NARROW ? offset : affine->low), V(set1)(affine->factor),
-                             V(set1)(affine->scale), V(set1)(folds ? -(real)0 : affine->shift)};
-    return row;
-}
-
-/* Bytes of an element of y. */
-INLINE int64_t y_size_of(write_step step, const norma_rows_job *job)
-{
-    const bool any = step.epilogue == EPILOGUE_ANY;
-    return (int64_t)(any ? norma_dtype_size(job->epilogue->y_dtype) : sizeof(element));
-}
-
-/* y before any scale and shift but those that are folded. */
-INLINE vec write_normalized(const row_vectors *row, vec x)
-{
-    const vec from_center = V(sub)(x, row->center);
-    return NORMA_NARROW ? V(fma)(from_center, row->factor, row->low) : V(mul)(V(sub)(from_center, row->low), row->factor);
-}
-
 /* The rows that follow the first `count`, as far as they lie alike. */
-INLINE void rows_advance(write_step step, out_rows *rows, int64_t count)
+INLINE void rows_advance(out_rows *rows, int64_t count)
 {
     rows->x += count * rows->x_stride;
-    rows->y = (char *)rows->y + count * rows->y_stride * y_size_of(step, rows->job);
+    rows->y = (char *)rows->y + count * rows->y_pitch;
     rows->row += count;
 }
 
@@ -182,7 +113,7 @@ INLINE void write_vectors(write_step step, const out_rows *rows, const row_vecto
         UNROLL
         for (int r = 0; r < step.lockstep; r++) {
             const element *x = rows->x + r * rows->x_stride + at;
-            element *y = elements_of(rows) + r * rows->y_stride + at;
+            element *y = elements_of(rows, r) + at;
             if (step.fetch && k % NORMA_LINE_VECTORS == 0) {
                 /* At the pace of lockstep through the rows that follow, which a dense tensor has next to each other. */
                 const element *next = rows->x + rows->ahead + step.lockstep * at + r * NORMA_LINE_VECTORS * NORMA_WIDTH;
@@ -211,8 +142,7 @@ INLINE void write_part(write_step step, const out_rows *rows, const row_vectors 
     for (int r = 0; r < step.lockstep; r++) {
         const vec x = M(load_part)(rows->x + r * rows->x_stride + i, count);
         M(store_part)
-        (elements_of(rows) + r * rows->y_stride + i, write_clamped(step, rows, write_vector(step, &row[r], x, scale, shift)),
-         count);
+        (elements_of(rows, r) + i, write_clamped(step, rows, write_vector(step, &row[r], x, scale, shift)), count);
     }
 }
 
@@ -226,7 +156,7 @@ INLINE int64_t head_of(bool stream, uintptr_t y, int64_t size, int64_t count)
 /* Writes those. Returns where to go on. */
 INLINE int64_t write_head(write_step step, const out_rows *rows, const row_vectors *row, int64_t i, int64_t end)
 {
-    const int64_t count = head_of(step.stream, (uintptr_t)(elements_of(rows) + i), sizeof(element), end - i);
+    const int64_t count = head_of(step.stream, (uintptr_t)(elements_of(rows, 0) + i), sizeof(element), end - i);
     if (count) {
         write_part(step, rows, row, i, (int)count);
     }
@@ -245,111 +175,75 @@ INLINE void write_rest(write_step step, const out_rows *rows, const row_vectors 
     }
 }
 
-/* What goes into the affine of a tile: copies, so that no store to the tile makes loops load them again. */
-typedef struct tile_affine {
-    row_vectors row;
-    parameters scale;
-    parameters shift;
-    vec one; /* added to scale */
-    bool own_shift;
-    bool round;
-    const element *x;
-} tile_affine;
-
-/* The affine of any step, in the same bits: what a step leaves out is here a 0 subtracted, a 1 multiplied, a -0 added. */
-INLINE vec affine_vector(const tile_affine *a, int64_t i, int lanes)
-{
-    const vec x = load_lanes(a->x + i, lanes);
-    const vec y = write_normalized(&a->row, x);
-    if (a->own_shift) {
-        return V(fma)(y, a->row.scale, a->row.shift);
-    }
-    const vec scale = V(add)(load_parameters(&a->scale, i, 0, lanes), a->one);
-    return V(fma)(NORMA_NARROW && a->round ? round_to_element(y) : y, scale, load_parameters(&a->shift, i, 0, lanes));
-}
-
-/* `count` elements from element i of a row on, as far as a tile goes. */
-INLINE void affine_tile(const out_rows *rows, const row_vectors *row, int64_t i, real *tile, int count)
-{
-    const norma_normalizer *normalizer = rows->job->normalizer;
-    const tile_affine a = {.row = *row,
-                           .scale = rows->scale,
-                           .shift = rows->shift,
-                           .one = V(set1)(normalizer->one_plus_scale ? 1 : -(real)0),
-                           .own_shift = rows->own_shift,
-                           .round = normalizer->round_before_scale,
-                           .x = rows->x};
-    const int64_t ahead = rows->ahead;
-    int k = 0;
-    NO_UNROLL
-    for (; k + TURN <= count; k += TURN) {
-        UNROLL
-        for (int line = 0; line < TURN; line += NORMA_LINE_VECTORS * NORMA_WIDTH) {
-            simd_prefetch(a.x + i + k + line + ahead);
-        }
-        V(store)(tile + k, affine_vector(&a, i + k, NORMA_WIDTH));
-        V(store)(tile + k + NORMA_WIDTH, affine_vector(&a, i + k + NORMA_WIDTH, NORMA_WIDTH));
-    }
-    NO_UNROLL
-    for (; k < count; k += NORMA_WIDTH) {
-        V(store)(tile + k, affine_vector(&a, i + k, count - k < NORMA_WIDTH ? count - k : NORMA_WIDTH));
-    }
-}
-
-/* Elements [i, end) of a row. What is stored as the lanes it is computed in is made in y itself, as far as whole turns go: one
- * pass less. */
-INLINE void write_any_range(const out_rows *rows, const epilogue_line *line, const row_vectors *row, int64_t i, int64_t end)
-{
-    const bool direct = epilogue_is_direct(line);
-    _Alignas(64) real tile[TILE];
-    NO_UNROLL
-    while (i < end) {
-        const int count = end - i < TILE ? (int)(end - i) : TILE;
-        const int some = direct && count >= TURN ? count / TURN * TURN : count;
-        real *at = direct && some >= TURN ? (real *)line->y + i : tile;
-        affine_tile(rows, row, i, at, some);
-        finish_tile(line, i, at, some);
-        i += some;
-    }
-}
-
 /* The line of a row's companions and y. */
 INLINE epilogue_line line_of_row(const out_rows *rows)
 {
     const norma_rows_job *job = rows->job;
     const norma_epilogue *e = job->epilogue;
     epilogue_line line = epilogue_line_of(e, &job->companions, job->wide, 0);
-    const int64_t modulated = e->modulated ? rows->row / job->modulation_rows * job->modulation_stride : 0;
-    line.modulation_scale = parameters_from(line.modulation_scale, modulated);
-    line.modulation_shift = parameters_from(line.modulation_shift, modulated);
+    if (e->modulated) {
+        const int64_t modulated = rows->row / job->modulation_rows * job->modulation_stride;
+        line.modulation_scale = parameters_from(line.modulation_scale, modulated);
+        line.modulation_shift = parameters_from(line.modulation_shift, modulated);
+    }
     line.residual = companion_from(line.residual, e->residual_dtype, rows->row * job->companion_stride);
     line.gate = companion_from(line.gate, e->gating.dtype, rows->row * job->companion_stride);
     line.y_scale_along = e->quantization == NORMA_QUANTIZATION_PER_CHANNEL && !rows->own_shift;
     line.y = rows->y;
     line.stream = NORMA_STREAMS && job->blocking->stream;
-    line.extremes = rows->extremes;
     return line;
 }
 
-/* Elements [i, end) of a row with any epilogue, beginning with those before y is aligned to what streaming stores write. One
- * copy serves all. */
-NOINLINE void write_far(const out_rows *rows, const epilogue_line *line, const row_vectors *row, int64_t i, int64_t end)
+/* What the line begins with. A modulation of what has no other scale and shift is just that. (Field by field: a copy of what
+ * was just written waits for it.) */
+INLINE void start_line(const out_rows *rows, epilogue_line *line, const row_affine *affine, tile_affine *a)
+{
+    const norma_normalizer *normalizer = rows->job->normalizer;
+    const bool instead = line->modulated && !rows->own_shift && !rows->scale.mask && !rows->shift.mask;
+    const parameters *scale = instead ? &line->modulation_scale : &rows->scale;
+    const parameters *shift = instead ? &line->modulation_shift : &rows->shift;
+    const bool plus = instead ? !line->epilogue->modulation_plain : normalizer->one_plus_scale;
+    const row_vectors row = row_vectors_of(affine);
+    a->row.center = row.center;
+    a->row.low = row.low;
+    a->row.factor = row.factor;
+    a->row.scale = row.scale;
+    a->row.shift = row.shift;
+    a->scale.at = scale->at;
+    a->scale.mask = scale->mask;
+    a->scale.wide = scale->wide;
+    a->shift.at = shift->at;
+    a->shift.mask = shift->mask;
+    a->shift.wide = shift->wide;
+    a->one = V(set1)(plus ? 1 : -(real)0);
+    a->round = normalizer->round_before_scale;
+    a->x = rows->x;
+    a->ahead = rows->ahead;
+    line->modulated = line->modulated && !instead;
+}
+
+/* Elements [i, end) of a row up to the end of a line, beginning with those before y is aligned to what streaming stores write.
+ * One copy serves all. */
+NOINLINE void write_line(const out_rows *rows, epilogue_line *line, const row_affine *affine, int64_t i, int64_t end)
 {
     const int64_t size = (int64_t)norma_dtype_size(line->epilogue->y_dtype);
-    const int64_t head = head_of(line->stream, (uintptr_t)line->y + (uintptr_t)(i * size), size, end - i);
-    int64_t stop = head ? i + head : end;
+    tile_affine a;
+    start_line(rows, line, affine, &a);
+    int64_t stop = i + head_of(line->stream, (uintptr_t)line->y + (uintptr_t)(i * size), size, end - i);
+    _Alignas(64) real tile[TILE];
     NO_UNROLL
-    for (; i < end; i = stop, stop = end) {
-        write_any_range(rows, line, row, i, stop);
+    for (; i < end; i = stop) {
+        stop = stop > i ? stop : end - i < TILE ? end : i + TILE;
+        start_tile(line, &a, rows->own_shift, i, tile, (int)(stop - i));
+        finish_tile(line, starts_activated(line), i, tile, (int)(stop - i));
     }
 }
 
-/* Elements [i, end) of a row, whatever its step and epilogue. */
-NOINLINE void write_any(const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
+/* Likewise of the line that a row has, whatever its step and epilogue. */
+INLINE void write_any(const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
 {
-    const row_vectors row = row_vectors_of(affine);
-    const epilogue_line line = line_of_row(rows);
-    write_far(rows, &line, &row, i, end);
+    epilogue_line line = line_of_row(rows);
+    write_line(rows, &line, affine, i, end);
 }
 
 /* Elements [i, end), y aligned as the step wants it. */
@@ -375,11 +269,7 @@ INLINE out_rows rows_with_parameters(const out_rows *rows, bool wide)
 INLINE void write_plain(write_step step, const out_rows *rows, const row_affine *affine, int64_t i, int64_t end)
 {
     if (step.epilogue == EPILOGUE_ANY) {
-        out_rows one = *rows;
-        for (int r = 0; r < step.lockstep; r++) {
-            write_any(&one, &affine[r], i, end);
-            rows_advance(step, &one, 1);
-        }
+        write_any(rows, affine, i, end);
         return;
     }
     row_vectors row[LOCKSTEP_MAX];
