@@ -44,9 +44,11 @@ typedef struct bench_problem {
     case_layout layout;
     bench_sets sets;
     int64_t elements; /* of x */
+    int64_t samples;
     size_t element_size;
-    size_t lane_size;    /* of scale, shift and statistics */
-    double useful_bytes; /* x and a residual (or dy) read once, y and a sum written once: what GB/s counts */
+    size_t y_size;
+    size_t lane_size;    /* of scale, shift, modulation and statistics */
+    double useful_bytes; /* x, a residual (or dy) and a gate read once, y and a sum written once: what GB/s counts */
     bool scale, shift;   /* whether the op takes them */
     bool given;          /* whether it takes statistics, one per set */
     bool backward;       /* y is the gradient of x, and residual that of y */
@@ -55,18 +57,35 @@ typedef struct bench_problem {
 
 void bench_problem_make(bench_problem *problem, const case_spec *spec);
 
+static inline bool bench_is_integer(norma_dtype dtype)
+{
+    return dtype == NORMA_S8 || dtype == NORMA_U8;
+}
+
+/* Whether no peer has it in one call. */
+static inline bool bench_is_norma_only(const bench_problem *problem)
+{
+    const case_spec *spec = &problem->spec;
+    return spec->modulated || spec->residual_gated || spec->gated || spec->y_dtype != spec->dtype;
+}
+
 /* Whether something is fused to the norm itself. */
 static inline bool bench_has_epilogue(const bench_problem *problem)
 {
-    return problem->desc.activation != NORMA_IDENTITY || problem->desc.residual != NORMA_RESIDUAL_NONE;
+    return problem->desc.activation != NORMA_IDENTITY || problem->desc.residual != NORMA_RESIDUAL_NONE ||
+           bench_is_norma_only(problem);
 }
 
 /* Tensors */
 
 typedef struct bench_tensors {
     void *x, *y, *scale, *shift;
-    void *mean, *variance; /* given ones */
-    void *residual, *sum;  /* where the problem has them */
+    void *mean, *variance;                                     /* given ones */
+    void *residual, *sum;                                      /* where the problem has them */
+    void *residual_gate, *modulation_scale, *modulation_shift; /* likewise; a row for each sample */
+    void *gate;
+    void *y_scale, *y_zero_point; /* of integers */
+    void *between;                /* for what an unfused path has between its steps, where y cannot hold that: lanes */
 } bench_tensors;
 
 /* Allocates on 64-byte boundaries and fills, so that every page is there before anything is timed. False with a
@@ -80,7 +99,7 @@ void bench_tensors_spoil(const bench_tensors *tensors, const bench_problem *prob
 /* Whether y is right, against a two-pass reference in double on a sample of the sets; else a sentence. Within norma's own
  * bound, or for a peer within one that catches what is wrong and not what is rounded otherwise. */
 bool bench_check(const bench_tensors *tensors, const bench_problem *problem, bool peer, char *sentence);
-/* Whether y equals x, for the copy. */
+/* Whether all has been copied. */
 bool bench_check_copy(const bench_tensors *tensors, const bench_problem *problem, char *sentence);
 
 /* Paths */
@@ -138,6 +157,15 @@ bool bench_unfused_run(void *state);
 void bench_unfused_release(void *state);
 
 typedef enum bench_copy_kind { BENCH_COPY_LIBC, BENCH_COPY_PLAIN, BENCH_COPY_STREAMING } bench_copy_kind;
+
+/* What the copies copy: in place of x and y, and in place of a residual and a sum, or a gate. */
+typedef struct bench_copy_side {
+    const void *from;
+    void *into;
+    size_t bytes;
+} bench_copy_side;
+bench_copy_side bench_copy_sides(const bench_tensors *tensors, const bench_problem *problem);
+bench_copy_side bench_copy_rest(const bench_tensors *tensors, const bench_problem *problem);
 
 bool bench_copy_exists(const bench_path *path, const bench_problem *problem);
 bench_ready bench_copy_prepare(void **state, const bench_path *path, const bench_problem *problem, const bench_tensors *tensors,

@@ -25,18 +25,25 @@ static double tolerance_of(const bench_problem *problem, bool peer)
     if (peer) {
         return dtype == NORMA_F64 ? 1e-9 : dtype == NORMA_BF16 ? 3e-2 : dtype == NORMA_F16 ? 5e-3 : 1e-4;
     }
-    return (problem->lane_size == sizeof(double) ? tolerance_f64 : tolerance_f32) + rounding(dtype);
+    return (problem->lane_size == sizeof(double) ? tolerance_f64 : tolerance_f32) + rounding(problem->spec.y_dtype);
 }
 
 static double element(const void *data, const bench_problem *problem, int64_t index)
 {
-    return norma_dtype_get(problem->desc.dtype, data, index);
+    const norma_dtype dtype = problem->spec.dtype;
+    return norma_dtype_get(dtype, data, index) * (bench_is_integer(dtype) ? CASE_X_SCALE : 1);
 }
 
 /* Of scale, shift and statistics. */
 static double lane(const void *data, const bench_problem *problem, int64_t index)
 {
     return norma_dtype_get(norma_dtype_of_lanes(problem->desc.dtype), data, index);
+}
+
+/* What a sample has for column i of element `at`. */
+static double of_sample(const void *data, const bench_problem *problem, int64_t at, int64_t i)
+{
+    return lane(data, problem, at / (problem->elements / problem->samples) * problem->sets.length + i);
 }
 
 /* What is normalized. The sum of two in lanes, then in the type of x. */
@@ -48,7 +55,9 @@ static double input(const bench_tensors *tensors, const bench_problem *problem, 
         return x;
     }
     double rounded;
-    norma_dtype_set(dtype, &rounded, 0, x + element(tensors->residual, problem, index));
+    const double gate =
+        problem->spec.residual_gated ? of_sample(tensors->residual_gate, problem, index, index % problem->sets.length) : 1;
+    norma_dtype_set(dtype, &rounded, 0, x + gate * element(tensors->residual, problem, index));
     return norma_dtype_get(dtype, &rounded, 0);
 }
 
@@ -122,11 +131,59 @@ static reference reference_of(const bench_tensors *tensors, const bench_problem 
 
 static double expected(const bench_tensors *tensors, const bench_problem *problem, const reference *r, int64_t at, int64_t i)
 {
+    const case_spec *spec = &problem->spec;
     const double scale = problem->scale ? lane(tensors->scale, problem, i) : 1;
     const double shift = problem->shift ? lane(tensors->shift, problem, i) : 0;
-    const double y = (input(tensors, problem, at) - r->mean) * r->factor * scale + shift;
-    const bool after = problem->desc.residual == NORMA_RESIDUAL_AFTER;
-    return activated(&problem->desc, after ? y + element(tensors->residual, problem, at) : y);
+    double y = (input(tensors, problem, at) - r->mean) * r->factor * scale + shift;
+    if (spec->modulated) {
+        y = y * (1 + of_sample(tensors->modulation_scale, problem, at, i)) +
+            of_sample(tensors->modulation_shift, problem, at, i);
+    }
+    if (spec->residual == NORMA_RESIDUAL_AFTER) {
+        y += element(tensors->residual, problem, at);
+    }
+    y = activated(&problem->desc, y);
+    if (spec->gated) {
+        const double gate = element(tensors->gate, problem, at);
+        y *= gate / (1 + exp(-gate));
+    }
+    return y;
+}
+
+/* Of integers of y: what one counts, and which stands for 0. */
+typedef struct integers {
+    double scale;
+    double zero_point;
+    double least;
+} integers;
+
+static integers integers_of(const bench_tensors *tensors, const bench_problem *problem, int64_t set)
+{
+    const bool rows = problem->desc.quantization == NORMA_QUANTIZATION_PER_ROW, is_u8 = problem->spec.y_dtype == NORMA_U8;
+    const integers q = {norma_dtype_get(NORMA_F32, tensors->y_scale, rows ? set : 0),
+                        rows && is_u8 ? norma_dtype_get(NORMA_U8, tensors->y_zero_point, set) : 0, is_u8 ? 0 : -128};
+    return q;
+}
+
+/* What y should have been for integers to fit it: they are within half of one, or the last of their range. */
+static double quantized(const integers *q, double want, double got)
+{
+    const double number = (got - q->zero_point) * q->scale, high = (q->least + 255 - q->zero_point) * q->scale;
+    const double low = (q->least - q->zero_point) * q->scale, bound = fmin(fmax(want, low), high);
+    return fabs(number - bound) <= 0.5001 * q->scale ? want : number;
+}
+
+/* A row's integers reach the end of their range, or half of one short of it. */
+static bool reaches(const integers *q, const bench_tensors *tensors, const bench_problem *problem, int64_t base)
+{
+    const double high = q->least + 255;
+    double least = high, most = q->least;
+    for (int64_t i = 0; i < problem->sets.length; i++) {
+        const double got = norma_dtype_get(problem->spec.y_dtype, tensors->y, base + i);
+        least = fmin(least, got);
+        most = fmax(most, got);
+    }
+    return most >= high - 1 || least <= q->least + 2;
 }
 
 /* Given statistics, one per set. */
@@ -199,10 +256,17 @@ static bool check_set(const bench_tensors *tensors, const bench_problem *problem
     if (problem->backward) {
         return check_gradient(tensors, problem, &r, set, base, tolerance, sentence);
     }
+    const bool whole = bench_is_integer(problem->spec.y_dtype);
+    const integers q = whole ? integers_of(tensors, problem, set) : (integers){1, 0, 0};
+    if (problem->desc.quantization == NORMA_QUANTIZATION_PER_ROW && !reaches(&q, tensors, problem, base)) {
+        snprintf(sentence, BENCH_SENTENCE_MAX, "the integers of row %lld do not fill their range", (long long)set);
+        return false;
+    }
     for (int64_t i = 0; i < sets->pieces * sets->length; i++) {
         const int64_t at = place(sets, base, i);
         const double want = expected(tensors, problem, &r, at, i % sets->length);
-        const double got = element(tensors->y, problem, at);
+        const double stored = norma_dtype_get(problem->spec.y_dtype, tensors->y, at);
+        const double got = whole ? quantized(&q, want, stored) : stored;
         if (!(fabs(got - want) <= tolerance * fmax(unit, fabs(want)))) {
             snprintf(sentence, BENCH_SENTENCE_MAX, "element %lld of set %lld is %.9g, should be %.9g", (long long)i,
                      (long long)set, got, want);
@@ -228,7 +292,8 @@ bool bench_check(const bench_tensors *tensors, const bench_problem *problem, boo
 
 bool bench_check_copy(const bench_tensors *tensors, const bench_problem *problem, char *sentence)
 {
-    if (memcmp(tensors->x, tensors->y, (size_t)problem->elements * problem->element_size) != 0) {
+    const bench_copy_side side = bench_copy_sides(tensors, problem), rest = bench_copy_rest(tensors, problem);
+    if (memcmp(side.from, side.into, side.bytes) != 0 || (rest.bytes && memcmp(rest.from, rest.into, rest.bytes) != 0)) {
         snprintf(sentence, BENCH_SENTENCE_MAX, "the copy differs from what was copied");
         return false;
     }

@@ -71,8 +71,64 @@ static float read_all(const void *x_, size_t bytes)
     return vf32_get0(sum[0]);
 }
 
+/* The range of a row, 0 in it. */
+static void range_of(const float *x, int64_t length, float *low, float *high)
+{
+    float lows[vf32_width], highs[vf32_width];
+    vf32 least = vf32_zero(), most = vf32_zero();
+    int64_t i = 0;
+    for (; i + vf32_width <= length; i += vf32_width) {
+        least = vf32_min(least, vf32_load(x + i));
+        most = vf32_max(most, vf32_load(x + i));
+    }
+    const vf32 rest = vf32_load_part(x + i, (int)(length - i));
+    vf32_store(lows, vf32_min(least, rest));
+    vf32_store(highs, vf32_max(most, rest));
+    *low = *high = 0;
+    for (int k = 0; k < vf32_width; k++) {
+        *low = lows[k] < *low ? lows[k] : *low;
+        *high = highs[k] > *high ? highs[k] : *high;
+    }
+}
+
+typedef struct quantizer {
+    vf32 scale, zero_point, low, high;
+} quantizer;
+
+static inline vf32 quantize(const quantizer *q, vf32 x)
+{
+    const vf32 magic = vf32_set1(0x1.8p23f); /* rounds to an integer, to nearest even */
+    const vf32 v = vf32_add(vf32_sub(vf32_add(vf32_div(x, q->scale), magic), magic), q->zero_point);
+    return vf32_min(vf32_max(v, q->low), q->high);
+}
+
+static void quantize_rows(const bench_integers *into, const float *x, int64_t rows, int64_t length)
+{
+    for (int64_t r = 0; r < rows; r++, x += length) {
+        uint8_t *y = (uint8_t *)into->y + r * length;
+        float low, high;
+        range_of(x, length, &low, &high);
+        const float range = into->is_signed ? (-low > high ? -low : high) / 127 : (high - low) / 255;
+        const float scale = range > 0 ? range : 1;
+        const int zero_point = into->is_signed ? 0 : (int)(-low / scale + 0.5f);
+        const quantizer q = {vf32_set1(scale), vf32_set1((float)zero_point), vf32_set1(into->is_signed ? -128 : 0),
+                             vf32_set1(into->is_signed ? 127 : 255)};
+        into->scale[r] = scale;
+        into->zero_point[r] = (uint8_t)zero_point;
+        int64_t i = 0;
+        for (; i + vf32_width <= length; i += vf32_width) {
+            v8_store(y + i, quantize(&q, vf32_load(x + i)));
+        }
+        v8_store_part(y + i, quantize(&q, vf32_load_part(x + i, (int)(length - i))), (int)(length - i));
+    }
+}
+
 #define TABLE_(isa) bench_passes_##isa
 #define TABLE(isa) TABLE_(isa)
 
-const bench_isa_passes TABLE(NORMA_ISA_NAME) = {
-    .copy = copy, .copy_streaming = copy_streaming, .read = read_all, .f32 = &passes_f32, .f64 = &passes_f64};
+const bench_isa_passes TABLE(NORMA_ISA_NAME) = {.copy = copy,
+                                                .copy_streaming = copy_streaming,
+                                                .read = read_all,
+                                                .quantize_rows = quantize_rows,
+                                                .f32 = &passes_f32,
+                                                .f64 = &passes_f64};

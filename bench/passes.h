@@ -5,6 +5,7 @@
 #ifndef NORMA_BENCH_PASSES_H
 #define NORMA_BENCH_PASSES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,11 +32,20 @@ typedef struct bench_passes {
     void (*shift_columns)(void *y, bench_block block, const void *shift);
 } bench_passes;
 
+/* Rows of integers (signed or not), with a scale and a zero point each: see NORMA_QUANTIZATION_PER_ROW. */
+typedef struct bench_integers {
+    void *y;
+    float *scale;
+    uint8_t *zero_point;
+    bool is_signed;
+} bench_integers;
+
 typedef struct bench_isa_passes {
     const bench_passes *f32, *f64;
     /* `bytes` is a multiple of 64 but for the end of a tensor; x and y lie on 64-byte boundaries. */
     void (*copy)(void *y, const void *x, size_t bytes);
     void (*copy_streaming)(void *y, const void *x, size_t bytes);
+    void (*quantize_rows)(const bench_integers *into, const float *x, int64_t rows, int64_t length);
     /* Reads it all, to the whole kilobyte, and returns what only depends on it. */
     float (*read)(const void *x, size_t bytes);
 } bench_isa_passes;

@@ -1,4 +1,5 @@
-/* Copies of the same bytes: the yardstick. Nothing that reads x and writes y can be expected to be faster. */
+/* Copies of the same bytes: the yardstick. Nothing that reads x and writes y can be expected to be faster. Where more is read
+ * than written, half of all is copied. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,15 +8,30 @@
 
 typedef struct copy_state {
     void (*copy)(void *y, const void *x, size_t bytes);
-    const bench_tensors *tensors;
-    size_t bytes;
-    bool twice; /* a residual to a sum as well */
+    bench_copy_side sides[2];
     int threads;
 } copy_state;
 
 static void copy_libc(void *y, const void *x, size_t bytes)
 {
     memcpy(y, x, bytes);
+}
+
+bench_copy_side bench_copy_sides(const bench_tensors *tensors, const bench_problem *problem)
+{
+    const size_t x = (size_t)problem->elements * problem->element_size, y = (size_t)problem->elements * problem->y_size;
+    const bench_copy_side side = {y > x ? tensors->between : tensors->x, x > y ? tensors->between : tensors->y, (x + y) / 2};
+    return side;
+}
+
+bench_copy_side bench_copy_rest(const bench_tensors *tensors, const bench_problem *problem)
+{
+    const size_t all = (size_t)problem->useful_bytes / 2, x = (size_t)problem->elements * problem->element_size;
+    const size_t left = all - bench_copy_sides(tensors, problem).bytes;
+    const void *from = tensors->residual ? tensors->residual : tensors->gate;
+    void *into = tensors->residual ? tensors->sum : tensors->between;
+    const bench_copy_side side = {from, into, left < x ? left : x};
+    return side;
 }
 
 /* Only some instruction sets have streaming stores; elsewhere it would be the plain copy again. */
@@ -40,9 +56,8 @@ bench_ready bench_copy_prepare(void **state, const bench_path *path, const bench
     s->copy = path->argument == BENCH_COPY_STREAMING ? passes->copy_streaming
               : path->argument == BENCH_COPY_PLAIN   ? passes->copy
                                                      : copy_libc;
-    s->tensors = tensors;
-    s->bytes = (size_t)problem->elements * problem->element_size;
-    s->twice = problem->desc.residual == NORMA_RESIDUAL_BEFORE;
+    s->sides[0] = bench_copy_sides(tensors, problem);
+    s->sides[1] = bench_copy_rest(tensors, problem);
     s->threads = bench_threads_worth(problem, threads);
     return BENCH_READY;
 }
@@ -50,11 +65,11 @@ bench_ready bench_copy_prepare(void **state, const bench_path *path, const bench
 static void copy_share(void *argument, int index, int count)
 {
     const copy_state *s = argument;
-    int64_t first, last;
-    bench_share((int64_t)s->bytes, 4096, index, count, &first, &last);
-    s->copy((char *)s->tensors->y + first, (const char *)s->tensors->x + first, (size_t)(last - first));
-    if (s->twice) {
-        s->copy((char *)s->tensors->sum + first, (const char *)s->tensors->residual + first, (size_t)(last - first));
+    for (int k = 0; k < 2; k++) {
+        const bench_copy_side *side = &s->sides[k];
+        int64_t first, last;
+        bench_share((int64_t)side->bytes, 4096, index, count, &first, &last);
+        s->copy((char *)side->into + first, (const char *)side->from + first, (size_t)(last - first));
     }
 }
 

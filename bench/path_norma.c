@@ -118,6 +118,7 @@ bench_ready bench_norma_prepare(void **state, const bench_path *path, const benc
         return BENCH_ABSENT;
     }
     s->args.struct_size = sizeof s->args;
+    const bool rows = problem->desc.quantization == NORMA_QUANTIZATION_PER_ROW;
     s->args.x = tensors->x;
     s->args.y = tensors->y;
     s->args.scale = problem->scale ? tensors->scale : NULL;
@@ -125,6 +126,12 @@ bench_ready bench_norma_prepare(void **state, const bench_path *path, const benc
     s->args.given_mean = problem->given ? tensors->mean : NULL;
     s->args.given_variance = problem->given ? tensors->variance : NULL;
     s->args.residual = tensors->residual;
+    s->args.residual_gate = tensors->residual_gate;
+    s->args.modulation_scale = tensors->modulation_scale;
+    s->args.modulation_shift = tensors->modulation_shift;
+    s->args.gate = tensors->gate;
+    s->args.y_scale = tensors->y_scale;
+    s->args.y_zero_point = problem->spec.y_dtype == NORMA_U8 && rows ? tensors->y_zero_point : NULL;
     s->args.sum = problem->desc.residual == NORMA_RESIDUAL_BEFORE ? tensors->sum : NULL;
     if (problem->backward && !prepare_backward(s, problem, tensors)) {
         snprintf(sentence, BENCH_SENTENCE_MAX, "out of memory, or %s", norma_last_error());

@@ -62,7 +62,7 @@ static bench_sets sets_of(const case_spec *spec)
     const int64_t n = spec->extent[0], c = spec->extent[1], spatial = case_spatial(spec);
     const bool last = spec->layout == CASE_NHWC;
     if (spec->layout == CASE_ROWS) {
-        return sets_of_rows(n, c);
+        return sets_of_rows(case_rows(spec), case_columns(spec));
     }
     switch (spec->op) {
     case NORMA_CHANNEL_NORM:
@@ -91,8 +91,12 @@ void bench_problem_make(bench_problem *problem, const case_spec *spec)
     problem->sets = sets_of(spec);
     problem->elements = problem->sets.count * problem->sets.pieces * problem->sets.length;
     problem->element_size = norma_dtype_size(spec->dtype);
+    problem->y_size = norma_dtype_size(spec->y_dtype);
     problem->lane_size = norma_dtype_size(norma_dtype_of_lanes(spec->dtype));
-    const bool third = spec->residual == NORMA_RESIDUAL_AFTER || spec->backward;
-    const int tensors = spec->residual == NORMA_RESIDUAL_BEFORE ? 4 : third ? 3 : 2;
-    problem->useful_bytes = tensors * (double)problem->elements * (double)problem->element_size;
+    problem->samples = spec->extent[0];
+    const size_t residual = problem->element_size * (spec->residual == NORMA_RESIDUAL_BEFORE                    ? 2
+                                                     : spec->residual == NORMA_RESIDUAL_AFTER || spec->backward ? 1
+                                                                                                                : 0);
+    const size_t gate = spec->gated ? problem->element_size : 0;
+    problem->useful_bytes = (double)problem->elements * (double)(problem->element_size + problem->y_size + residual + gate);
 }

@@ -63,12 +63,15 @@ static double value_at(uint64_t index)
     return (sum - 131070) * (1.0 / 37837) + 0.5;
 }
 
+/* What stands for NaN in integers: few results are that. */
+enum { SPOILT = 99 };
+
 typedef struct fill {
     void *out;
     int64_t count;
     norma_dtype dtype;
     uint64_t seed;
-    bool nan;      /* all of them, instead of values */
+    bool nan;      /* all of them (or what stands for it), instead of values */
     bool positive; /* their squares and a little more */
 } fill;
 
@@ -77,23 +80,73 @@ static void fill_share(void *argument, int index, int count)
     const fill *f = argument;
     int64_t first, last;
     bench_share(f->count, 1024, index, count, &first, &last);
+    const bool integer = bench_is_integer(f->dtype);
+    const double unit = integer ? CASE_X_SCALE : 1, nothing = integer ? SPOILT * CASE_X_SCALE : (double)NAN;
+    const double least = f->dtype == NORMA_S8 ? -128 : 0;
     for (int64_t i = first; i < last; i++) {
-        const double any = f->nan ? (double)NAN : value_at(f->seed + (uint64_t)i);
-        const double value = f->positive ? any * any + 0.1 : any;
-        norma_dtype_set(f->dtype, f->out, i, value);
+        const double any = f->nan ? nothing : value_at(f->seed + (uint64_t)i);
+        const double value = (f->positive ? any * any + 0.1 : any) / unit;
+        norma_dtype_set(f->dtype, f->out, i, integer ? rint(fmin(fmax(value, least), least + 255)) : value);
     }
+}
+
+/* What a problem needs, as a list: where it goes, how long it is, and of what. Those that are not filled get NaN. */
+typedef struct tensor {
+    void **at;
+    int64_t count;
+    norma_dtype dtype;
+    bool filled;
+    bool positive;
+} tensor;
+
+enum { TENSORS_MAX = 16 };
+
+static int tensors_of(tensor *list, bench_tensors *t, const bench_problem *problem)
+{
+    const case_spec *spec = &problem->spec;
+    const norma_dtype dtype = spec->dtype, lane = norma_dtype_of_lanes(dtype);
+    const int64_t all = problem->elements, length = problem->sets.length, sets = problem->sets.count;
+    int count = 0;
+    list[count++] = (tensor){&t->x, all, dtype, true, false};
+    list[count++] = (tensor){&t->y, all, spec->y_dtype, false, false};
+    list[count++] = (tensor){&t->scale, length, lane, true, false};
+    list[count++] = (tensor){&t->shift, length, lane, true, false};
+    list[count++] = (tensor){&t->mean, sets, lane, true, false};
+    list[count++] = (tensor){&t->variance, sets, lane, true, true};
+    if (spec->residual != NORMA_RESIDUAL_NONE || spec->backward) {
+        list[count++] = (tensor){&t->residual, all, dtype, true, false};
+        list[count++] = (tensor){&t->sum, all, dtype, false, false};
+    }
+    if (spec->residual_gated) {
+        list[count++] = (tensor){&t->residual_gate, problem->samples * length, lane, true, false};
+    }
+    if (spec->modulated) {
+        list[count++] = (tensor){&t->modulation_scale, problem->samples * length, lane, true, false};
+        list[count++] = (tensor){&t->modulation_shift, problem->samples * length, lane, true, false};
+    }
+    if (spec->gated) {
+        list[count++] = (tensor){&t->gate, all, dtype, true, false};
+    }
+    if (bench_is_integer(spec->y_dtype)) {
+        list[count++] = (tensor){&t->y_scale, sets, NORMA_F32, true, true};
+        list[count++] = (tensor){&t->y_zero_point, sets, spec->y_dtype, false, false};
+    }
+    if (spec->y_dtype != dtype || spec->gated) {
+        list[count++] = (tensor){&t->between, all, lane, false, false};
+    }
+    return count;
 }
 
 bool bench_tensors_create(bench_tensors *tensors, const bench_problem *problem, int threads, char *sentence)
 {
+    tensor list[TENSORS_MAX];
     memset(tensors, 0, sizeof *tensors);
-    const size_t bytes = round_up((size_t)problem->elements * problem->element_size);
-    const size_t parameters = round_up((size_t)problem->sets.length * problem->lane_size);
-    const size_t statistics = round_up((size_t)problem->sets.count * problem->lane_size);
-    const norma_dtype dtype = problem->desc.dtype, lane = norma_dtype_of_lanes(dtype);
-    const bool residual = problem->desc.residual != NORMA_RESIDUAL_NONE || problem->backward;
-    /* Statistics come on top, given or the unfused path's: at most two doubles per set. */
-    const size_t needed = (residual ? 4 : 2) * bytes + 2 * parameters + (size_t)problem->sets.count * 16;
+    const int count = tensors_of(list, tensors, problem);
+    /* Statistics come on top, the unfused path's: at most two doubles per set. */
+    size_t needed = (size_t)problem->sets.count * 16;
+    for (int i = 0; i < count; i++) {
+        needed += round_up((size_t)list[i].count * norma_dtype_size(list[i].dtype));
+    }
     const size_t available = available_bytes();
     const size_t margin = (size_t)64 << 20;
     if (available < margin || needed > available - margin) {
@@ -101,38 +154,19 @@ bool bench_tensors_create(bench_tensors *tensors, const bench_problem *problem, 
                  (double)available / (1 << 20));
         return false;
     }
-    tensors->x = tensor_alloc(bytes);
-    tensors->y = tensor_alloc(bytes);
-    tensors->scale = aligned_alloc(64, parameters);
-    tensors->shift = aligned_alloc(64, parameters);
-    tensors->mean = aligned_alloc(64, statistics);
-    tensors->variance = aligned_alloc(64, statistics);
-    tensors->residual = residual ? tensor_alloc(bytes) : NULL;
-    tensors->sum = residual ? tensor_alloc(bytes) : NULL;
-    if ((residual && (!tensors->residual || !tensors->sum)) || !tensors->x || !tensors->y || !tensors->scale ||
-        !tensors->shift || !tensors->mean || !tensors->variance) {
-        bench_tensors_destroy(tensors);
-        snprintf(sentence, BENCH_SENTENCE_MAX, "needs %.0f MiB of memory; the system gives less to this process",
-                 (double)needed / (1 << 20));
-        return false;
+    for (int i = 0; i < count; i++) {
+        const tensor *t = &list[i];
+        const size_t bytes = round_up((size_t)t->count * norma_dtype_size(t->dtype));
+        *t->at = t->count == problem->elements ? tensor_alloc(bytes) : aligned_alloc(64, bytes);
+        if (!*t->at) {
+            bench_tensors_destroy(tensors);
+            snprintf(sentence, BENCH_SENTENCE_MAX, "needs %.0f MiB of memory; the system gives less to this process",
+                     (double)needed / (1 << 20));
+            return false;
+        }
+        fill f = {*t->at, t->count, t->dtype, (uint64_t)i << 40, !t->filled, t->positive};
+        bench_parallel(t->count == problem->elements ? threads : 1, fill_share, &f);
     }
-    fill x = {tensors->x, problem->elements, dtype, 0, false, false};
-    fill scale = {tensors->scale, problem->sets.length, lane, (uint64_t)1 << 40, false, false};
-    fill shift = {tensors->shift, problem->sets.length, lane, (uint64_t)1 << 41, false, false};
-    fill mean = {tensors->mean, problem->sets.count, lane, (uint64_t)1 << 42, false, false};
-    fill variance = {tensors->variance, problem->sets.count, lane, (uint64_t)1 << 43, false, true};
-    bench_parallel(threads, fill_share, &x);
-    if (residual) {
-        fill r = {tensors->residual, problem->elements, dtype, (uint64_t)1 << 44, false, false};
-        fill sum = {tensors->sum, problem->elements, dtype, 0, true, false};
-        bench_parallel(threads, fill_share, &r);
-        bench_parallel(threads, fill_share, &sum);
-    }
-    bench_parallel(1, fill_share, &scale);
-    bench_parallel(1, fill_share, &shift);
-    bench_parallel(1, fill_share, &mean);
-    bench_parallel(1, fill_share, &variance);
-    bench_tensors_spoil(tensors, problem);
     return true;
 }
 
@@ -146,11 +180,18 @@ void bench_tensors_destroy(bench_tensors *tensors)
     free(tensors->variance);
     free(tensors->residual);
     free(tensors->sum);
+    free(tensors->residual_gate);
+    free(tensors->modulation_scale);
+    free(tensors->modulation_shift);
+    free(tensors->gate);
+    free(tensors->y_scale);
+    free(tensors->y_zero_point);
+    free(tensors->between);
     memset(tensors, 0, sizeof *tensors);
 }
 
 void bench_tensors_spoil(const bench_tensors *tensors, const bench_problem *problem)
 {
-    fill y = {tensors->y, problem->elements, problem->desc.dtype, 0, true, false};
+    fill y = {tensors->y, problem->elements, problem->spec.y_dtype, 0, true, false};
     bench_parallel(1, fill_share, &y);
 }

@@ -9,10 +9,7 @@ static const case_shape resnet[] = {
     {{32, 64, 56, 56}, false}, {{16, 128, 28, 28}, true}, {{32, 256, 14, 14}, false}, {{32, 512, 7, 7}, false}};
 static const case_shape diffusion[] = {{{2, 320, 64, 64}, false}, {{2, 640, 32, 32}, true}, {{2, 1280, 16, 16}, false}};
 
-#define BACKWARD(op, dtype, layout, shapes)                                                                                    \
-    {                                                                                                                          \
-        op, dtype, layout, true, shapes, COUNT(shapes), false, NORMA_IDENTITY, NORMA_RESIDUAL_NONE                             \
-    }
+#define BACKWARD(op, dtype, layout, shapes) CASE_LIST(op, dtype, layout, shapes, .quick = true)
 
 const case_list case_backward_lists[] = {
     BACKWARD(NORMA_LAYER_NORM, NORMA_F32, CASE_ROWS, transformer),

@@ -47,16 +47,27 @@ static void append(char *name, const char *format, ...)
     va_end(arguments);
 }
 
+/* The type of y that need not be said. */
+static norma_dtype usual_y(norma_dtype dtype)
+{
+    return dtype == NORMA_S8 || dtype == NORMA_U8 ? NORMA_F32 : dtype;
+}
+
 static void set_name(case_spec *spec)
 {
     spec->name[0] = '\0';
-    append(spec->name, "%s%s%s%s", spec->residual == NORMA_RESIDUAL_BEFORE ? "add+" : "", norma_op_name(spec->op),
-           spec->given ? "_given" : "", spec->backward ? "_backward" : "");
-    append(spec->name, "%s", spec->residual == NORMA_RESIDUAL_AFTER ? "+add" : "");
+    const char *before = spec->residual_gated ? "gate+" : spec->residual == NORMA_RESIDUAL_BEFORE ? "add+" : "";
+    append(spec->name, "%s%s%s%s", before, norma_op_name(spec->op), spec->given ? "_given" : "",
+           spec->backward ? "_backward" : "");
+    append(spec->name, "%s%s", spec->modulated ? "+modulate" : "", spec->residual == NORMA_RESIDUAL_AFTER ? "+add" : "");
     if (spec->activation != NORMA_IDENTITY) {
         append(spec->name, "+%s", norma_activation_name(spec->activation));
     }
-    append(spec->name, "/%s/%s/", norma_dtype_name(spec->dtype), layout_names[spec->layout]);
+    append(spec->name, "%s/%s", spec->gated ? "+gate" : "", norma_dtype_name(spec->dtype));
+    if (spec->y_dtype != usual_y(spec->dtype)) {
+        append(spec->name, "-%s", norma_dtype_name(spec->y_dtype));
+    }
+    append(spec->name, "/%s/", layout_names[spec->layout]);
     for (int k = 0; k < CASE_RANK_MAX && spec->extent[k]; k++) {
         append(spec->name, "%s%lld", k ? "x" : "", (long long)spec->extent[k]);
     }
@@ -77,6 +88,10 @@ case_spec case_at(size_t index)
                       .backward = list >= case_backward_lists && list < case_backward_lists + case_backward_lists_count,
                       .activation = list->activation,
                       .residual = list->residual,
+                      .y_dtype = list->y_dtype ? list->y_dtype : usual_y(list->dtype),
+                      .residual_gated = list->residual_gated,
+                      .modulated = list->modulated,
+                      .gated = list->gated,
                       .quick = list->quick && shape->quick};
     memcpy(spec.extent, shape->extent, sizeof spec.extent);
     set_name(&spec);
@@ -135,7 +150,7 @@ static bool parse_bare_op(case_spec *spec, const char *text, size_t length)
     return false;
 }
 
-/* An op, perhaps with what stands around it: add+OP, OP+add, OP+silu, OP+add+silu. */
+/* An op, perhaps with what stands around it: add+OP, OP+add, OP+silu, OP+add+silu, gate+OP, OP+modulate, OP+gate. */
 static bool parse_op(case_spec *spec, const char *text, size_t length)
 {
     static const char add[] = "add";
@@ -146,26 +161,45 @@ static bool parse_op(case_spec *spec, const char *text, size_t length)
         while (at + word < length && text[at + word] != '+') {
             word++;
         }
-        if (is_word(text + at, word, add)) {
-            good = spec->residual == NORMA_RESIDUAL_NONE && spec->activation == NORMA_IDENTITY;
+        if (!seen_op && is_word(text + at, word, "gate")) {
+            good = spec->residual == NORMA_RESIDUAL_NONE;
+            spec->residual = NORMA_RESIDUAL_BEFORE;
+            spec->residual_gated = true;
+        } else if (is_word(text + at, word, add)) {
+            good = !spec->gated && spec->residual == NORMA_RESIDUAL_NONE && spec->activation == NORMA_IDENTITY;
             spec->residual = seen_op ? NORMA_RESIDUAL_AFTER : NORMA_RESIDUAL_BEFORE;
         } else if (!seen_op) {
             seen_op = good = parse_bare_op(spec, text + at, word);
+        } else if (is_word(text + at, word, "modulate")) {
+            good = !spec->modulated && !spec->gated && spec->residual != NORMA_RESIDUAL_AFTER &&
+                   spec->activation == NORMA_IDENTITY;
+            spec->modulated = true;
+        } else if (is_word(text + at, word, "gate")) {
+            good = !spec->gated;
+            spec->gated = true;
         } else {
-            good = spec->activation == NORMA_IDENTITY && parse_activation(spec, text + at, word);
+            good = spec->activation == NORMA_IDENTITY && !spec->gated && parse_activation(spec, text + at, word);
         }
     }
     return good && seen_op;
 }
 
-static bool parse_dtype(case_spec *spec, const char *text, size_t length)
+static norma_dtype dtype_of_word(const char *text, size_t length)
 {
-    for (spec->dtype = NORMA_F32; spec->dtype <= NORMA_F16; spec->dtype++) {
-        if (is_word(text, length, norma_dtype_name(spec->dtype))) {
-            return true;
-        }
+    norma_dtype dtype = NORMA_F32;
+    while (dtype <= NORMA_U8 && !is_word(text, length, norma_dtype_name(dtype))) {
+        dtype++;
     }
-    return false;
+    return dtype <= NORMA_U8 ? dtype : 0;
+}
+
+/* That of x, or of x and y: bf16, f32-s8. */
+static bool parse_dtypes(case_spec *spec, const char *text, size_t length)
+{
+    const char *dash = memchr(text, '-', length);
+    spec->dtype = dtype_of_word(text, dash ? (size_t)(dash - text) : length);
+    spec->y_dtype = dash ? dtype_of_word(dash + 1, length - (size_t)(dash + 1 - text)) : usual_y(spec->dtype);
+    return spec->dtype && spec->y_dtype;
 }
 
 static bool parse_layout(case_spec *spec, const char *text, size_t length)
@@ -207,11 +241,14 @@ static bool is_countable(const case_spec *spec, int extents)
     return fits;
 }
 
-/* Whether the op is one of rows, and of channels. */
+/* Whether the op, with what stands around it, is one of rows, and of channels. */
 static bool suits(const case_spec *spec)
 {
     const bool of_channels = spec->op >= NORMA_BATCH_NORM || spec->op == NORMA_CHANNEL_NORM;
-    return spec->layout == CASE_ROWS ? !of_channels : of_channels || (spec->op == NORMA_MVN && spec->layout == CASE_NCHW);
+    const bool of_rows = spec->residual_gated || spec->modulated || spec->gated;
+    return spec->layout == CASE_ROWS ? !of_channels
+           : of_rows                 ? false
+                                     : of_channels || (spec->op == NORMA_MVN && spec->layout == CASE_NCHW);
 }
 
 bool case_parse(case_spec *spec, const char *name, char *sentence)
@@ -224,8 +261,9 @@ bool case_parse(case_spec *spec, const char *name, char *sentence)
     }
     const char *at = name + op + (name[op] == '/');
     const size_t dtype = strcspn(at, "/");
-    if (!parse_dtype(spec, at, dtype)) {
-        return refuse(sentence, "after the op '%.60s' is no type (f32, f64, bf16, f16)", at);
+    if (!parse_dtypes(spec, at, dtype)) {
+        return refuse(sentence, "after the op '%.60s' is no type (f32, f64, bf16, f16, s8, u8, or x's and y's as in f32-s8)",
+                      at);
     }
     at += dtype + (at[dtype] == '/');
     const size_t layout = strcspn(at, "/");
@@ -234,10 +272,10 @@ bool case_parse(case_spec *spec, const char *name, char *sentence)
     }
     at += layout + (at[layout] == '/');
     const int extents = parse_extents(spec, at);
-    const bool good = spec->layout == CASE_ROWS ? extents == 2 : extents == 4 || extents == 5;
+    const bool good = spec->layout == CASE_ROWS ? extents == 2 || extents == 3 : extents == 4 || extents == 5;
     if (!good || !is_countable(spec, extents)) {
         return refuse(sentence, "'%.60s' is no shape: expected %s", at,
-                      spec->layout == CASE_ROWS ? "rows x columns, as in 512x1024"
+                      spec->layout == CASE_ROWS ? "rows x columns, as in 512x1024, or N x T x C"
                                                 : "N x C x H x W or N x C x D x H x W, as in 8x64x56x56");
     }
     set_name(spec);
@@ -247,6 +285,16 @@ bool case_parse(case_spec *spec, const char *name, char *sentence)
 /* ------------------------------------------------------------------------------------------------------------
  * Descriptors
  * ------------------------------------------------------------------------------------------------------------ */
+
+int64_t case_columns(const case_spec *spec)
+{
+    return spec->extent[2] ? spec->extent[2] : spec->extent[1];
+}
+
+int64_t case_rows(const case_spec *spec)
+{
+    return spec->extent[2] ? spec->extent[0] * spec->extent[1] : spec->extent[0];
+}
 
 int64_t case_spatial(const case_spec *spec)
 {
@@ -259,16 +307,16 @@ int64_t case_spatial(const case_spec *spec)
 
 static norma_desc desc_of_rows(const case_spec *spec)
 {
-    const int last = -1;
+    const int last = -1, rank = spec->extent[2] ? 3 : 2;
     switch (spec->op) {
     case NORMA_LAYER_NORM:
-        return norma_layer_norm_desc(2, spec->extent, last, spec->dtype);
+        return norma_layer_norm_desc(rank, spec->extent, last, spec->dtype);
     case NORMA_RMS_NORM:
-        return norma_rms_norm_desc(2, spec->extent, last, spec->dtype);
+        return norma_rms_norm_desc(rank, spec->extent, last, spec->dtype);
     case NORMA_LP_NORM:
-        return norma_lp_norm_desc(2, spec->extent, last, 2, spec->dtype);
+        return norma_lp_norm_desc(rank, spec->extent, last, 2, spec->dtype);
     default:
-        return norma_mvn_desc(2, spec->extent, 1, &last, spec->dtype);
+        return norma_mvn_desc(rank, spec->extent, 1, &last, spec->dtype);
     }
 }
 
@@ -307,6 +355,15 @@ norma_desc case_desc(const case_spec *spec)
     norma_desc desc = desc_of_op(spec);
     norma_desc_activate(&desc, spec->activation);
     desc.residual = spec->residual;
+    desc.residual_gate = spec->residual_gated ? NORMA_MODULATION_PER_SAMPLE : NORMA_MODULATION_NONE;
+    desc.modulation = spec->modulated ? NORMA_MODULATION_PER_SAMPLE : NORMA_MODULATION_NONE;
+    desc.gate = spec->gated ? NORMA_GATE_AFTER : NORMA_GATE_NONE;
+    desc.gate_activation = spec->gated ? NORMA_SILU : NORMA_IDENTITY;
+    desc.y_dtype = spec->y_dtype;
+    if (spec->y_dtype == NORMA_S8 || spec->y_dtype == NORMA_U8) {
+        desc.quantization = spec->layout == CASE_ROWS ? NORMA_QUANTIZATION_PER_ROW : NORMA_QUANTIZATION_PER_TENSOR;
+    }
+    desc.x_scale = spec->dtype == NORMA_S8 || spec->dtype == NORMA_U8 ? CASE_X_SCALE : desc.x_scale;
     desc.parameter_dtype = spec->dtype == NORMA_F64 ? NORMA_F64 : NORMA_F32;
     return desc;
 }

@@ -9,10 +9,9 @@ static const case_shape channels[] = {{{8, 64, 56, 56}, true}};
 static const case_shape first_stage[] = {{{8, 96, 56, 56}, false}};
 
 const case_list case_fibers_lists[] = {
-    {NORMA_CHANNEL_NORM, NORMA_F32, CASE_NCHW, true, convnext, COUNT(convnext), false, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
-    {NORMA_CHANNEL_NORM, NORMA_F32, CASE_NHWC, true, convnext, COUNT(convnext), false, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
-    {NORMA_CHANNEL_NORM, NORMA_F64, CASE_NCHW, false, first_stage, COUNT(first_stage), false, NORMA_IDENTITY,
-     NORMA_RESIDUAL_NONE},
-    {NORMA_MVN, NORMA_F32, CASE_NCHW, true, channels, COUNT(channels), false, NORMA_IDENTITY, NORMA_RESIDUAL_NONE},
+    CASE_LIST(NORMA_CHANNEL_NORM, NORMA_F32, CASE_NCHW, convnext, .quick = true),
+    CASE_LIST(NORMA_CHANNEL_NORM, NORMA_F32, CASE_NHWC, convnext, .quick = true),
+    CASE_LIST(NORMA_CHANNEL_NORM, NORMA_F64, CASE_NCHW, first_stage),
+    CASE_LIST(NORMA_MVN, NORMA_F32, CASE_NCHW, channels, .quick = true),
 };
 const size_t case_fibers_lists_count = COUNT(case_fibers_lists);

@@ -22,7 +22,16 @@ typedef struct case_list {
     bool given;
     norma_activation activation;
     norma_residual residual;
+    norma_dtype y_dtype; /* 0: as usual */
+    bool residual_gated;
+    bool modulated;
+    bool gated;
 } case_list;
+
+#define CASE_LIST(op_, dtype_, layout_, shapes_, ...)                                                                          \
+    {                                                                                                                          \
+        .op = op_, .dtype = dtype_, .layout = layout_, .shapes = shapes_, .count = COUNT(shapes_), __VA_ARGS__                 \
+    }
 
 /* A file of models/: its name, and its text. */
 typedef struct case_model {

@@ -96,7 +96,7 @@ class Cases(BenchTest):
         self.refuse("--shapes", self.path("none"), says="--shapes: '%s' cannot be read: No such file" % self.path("none"))
         self.refuse("--shapes", self.folder, says="cannot be read: Is a directory")
         for text, says in (("conv/f32/rows/1x2\n", "'conv' is no op"),
-                           ("rms_norm/f31/rows/1x2\n", "is no type (f32, f64, bf16, f16)"),
+                           ("rms_norm/f31/rows/1x2\n", "is no type (f32, f64, bf16, f16, s8, u8"),
                            ("rms_norm/f32/nchw/1x2x3x4\n", "is no layout of rms_norm"),
                            ("rms_norm/f32/rows/1x2x3\n", "'1x2x3' is no shape: expected rows x columns"),
                            ("batch_norm/f32/nchw/1x2x3\n", "expected N x C x H x W or N x C x D x H x W"),
