@@ -64,8 +64,14 @@ static norma_status check_plan(const norma_plan *plan)
 {
     const norma_problem *problem = &plan->problem;
     const norma_epilogue *e = &problem->epilogue;
-    if (plan->desc.modulation || plan->desc.gate || plan->desc.residual_gate) {
-        return norma_fail(NORMA_UNSUPPORTED, "plan: norma_backward has no modulation and no gates");
+    if (plan->desc.modulation) {
+        return norma_fail(NORMA_UNSUPPORTED,
+                          "plan: norma_backward goes through no modulation; modulate after the norm, in a pass of its own, and "
+                          "give norma_backward what that passes back as dy");
+    }
+    if (plan->desc.gate || plan->desc.residual_gate) {
+        return norma_fail(NORMA_UNSUPPORTED, "plan: norma_backward goes through no gates, the plan has a %s",
+                          plan->desc.gate ? "gate" : "residual_gate");
     }
     if (norma_dtype_integer(problem->dtype) || problem->x_dtype != problem->dtype || e->y_dtype != problem->dtype ||
         (e->residual && e->residual_dtype != problem->dtype)) {

@@ -127,7 +127,6 @@ typedef struct norma_backward_rows_job {
     double *dscale; /* whole leaves are added */
     double *dshift;
     bool stream; /* write dx past the caches */
-    bool fetch;  /* prefetch the rows that follow */
 } norma_backward_rows_job;
 
 /* Runs of one channel each, at equal distances. */
@@ -156,7 +155,7 @@ typedef struct norma_backward_columns_job {
 } norma_backward_columns_job;
 
 /* Rows that lanes sum up before the sums go on in double; so are the columns of one strip along rows. */
-#define NORMA_BACKWARD_LEAF 16
+#define NORMA_BACKWARD_LEAF 32
 #define NORMA_BACKWARD_STRIP 256
 /* Most parts, each summed in order and merged in order, that the rows of dscale and dshift fall into. */
 #define NORMA_BACKWARD_SEGMENTS_MAX 32

@@ -37,6 +37,7 @@ typedef struct norm {
     bool on;
     int count; /* elements of a batch */
     int channels;
+    double epsilon;
     norma_plan *train, *infer;
     void *workspace;
     float *gamma, *beta, *dgamma, *dbeta;
@@ -51,7 +52,7 @@ bool norm_forward(norm *layer, bool training, const float *x, float *y);
 bool norm_backward(norm *layer, const float *x, const float *y, float *dy);
 void norm_step(norm *layer, float rate);
 
-/* Takes a norm into the layer before it: w * s, (b - mean) * s + beta with s = gamma / sqrt(variance + epsilon). */
-void norm_fold(norm *layer, weights *before);
+/* Takes a norm into the layer before it. */
+bool norm_fold(norm *layer, weights *before);
 
 #endif

@@ -249,7 +249,7 @@ static bool fold(network *net, const images *test, unsigned char *classes)
     int differ = 0;
     bool good = folded && infer(net, test, classes, &with) >= 0;
     for (int k = 0; good && k < NORMS; k++) {
-        norm_fold(&net->norm[k], &net->layer[k]);
+        good = norm_fold(&net->norm[k], &net->layer[k]);
     }
     good = good && infer(net, test, folded, &without) >= 0;
     for (int i = 0; good && i < whole; i++) {

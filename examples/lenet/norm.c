@@ -1,7 +1,8 @@
 /* Batch norm and ReLU: what norma does in this program. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <norma/weights.h>
 
 #include "layers.h"
 
@@ -33,6 +34,7 @@ bool norm_create(norm *layer, norma_context *context, bool on, int n, int channe
     norma_desc_activate(&desc, NORMA_RELU);
     bool good = report(norma_plan_create(&layer->train, context, &desc));
     desc.statistics = NORMA_STATISTICS_GIVEN;
+    layer->epsilon = desc.epsilon;
     good = good && report(norma_plan_create(&layer->infer, context, &desc));
     layer->workspace = good ? malloc(norma_backward_workspace(layer->train)) : NULL;
     float **all[] = {&layer->gamma,  &layer->running_variance,
@@ -109,15 +111,27 @@ void norm_step(norm *layer, float rate)
     }
 }
 
-void norm_fold(norm *layer, weights *before)
+bool norm_fold(norm *layer, weights *before)
 {
-    const int inputs = before->side ? before->in * KERNEL * KERNEL : before->in;
-    for (int o = 0; layer->on && o < before->out; o++) {
-        const double s = (double)layer->gamma[o] / sqrt((double)layer->running_variance[o] + 1e-5);
-        for (int k = 0; k < inputs; k++) {
-            before->w[o * inputs + k] = (float)((double)before->w[o * inputs + k] * s);
-        }
-        before->b[o] = (float)(((double)before->b[o] - (double)layer->running_mean[o]) * s + (double)layer->beta[o]);
+    if (!layer->on) {
+        return true;
     }
+    const int64_t kernel[] = {before->out, before->in, KERNEL, KERNEL};
+    const norma_fold_desc desc = before->side ? norma_fold_conv_desc(4, kernel, 1, NORMA_F32)
+                                              : norma_fold_linear_desc(before->out, before->in, NORMA_F32);
+    const norma_fold_norm of = {.struct_size = sizeof of,
+                                .scale = layer->gamma,
+                                .shift = layer->beta,
+                                .mean = layer->running_mean,
+                                .variance = layer->running_variance,
+                                .epsilon = layer->epsilon};
+    const norma_fold_args args = {.struct_size = sizeof args,
+                                  .weight = before->w,
+                                  .bias = before->b,
+                                  .norms = &of,
+                                  .norms_count = 1,
+                                  .output_weight = before->w,
+                                  .output_bias = before->b};
     layer->on = false;
+    return report(norma_fold(&desc, &args));
 }

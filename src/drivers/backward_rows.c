@@ -201,7 +201,6 @@ void norma_backward_by_rows(norma_backward_run *run)
         .dense = share.shape.turns * problem->length,
         .normalizer = &problem->normalizer,
         .stream = run->plan->blocking.stream,
-        .fetch = true,
     };
     share.job = job;
     norma_backward_tasks(run, share.tasks, run_share, &share);

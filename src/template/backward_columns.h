@@ -2,9 +2,8 @@
  * Matrices whose columns are sets, or parts of one: batch, instance and group norm in NHWC and in blocked layouts, L2 norm
  * along an inner axis and, with a scale for each row, channel norm in NCHW.
  *
- * The sums of a column follow the tree of template/strip.h: leaves of NORMA_FIBER_LEAF rows, chunks of ROWS rows in a leaf, row
- * k of a chunk in chain k mod COLUMN_CHAINS; a leaf's chunks are added in lanes, leaves in order in double, then a column's
- * folds.
+ * The sums of a column: leaves of NORMA_FIBER_LEAF rows as in template/strip.h, each of chunks of ROWS rows, which are one
+ * chain each; a leaf's chunks are added in lanes, leaves in order in double, then a column's folds.
  */
 #ifndef NORMA_BACKWARD_COLUMNS_H
 #define NORMA_BACKWARD_COLUMNS_H
@@ -14,8 +13,8 @@
 enum {
     ROWS = 16,
     COLUMN_VECTORS = NORMA_REGISTERS / 8, /* columns side by side whose terms are in registers */
-    NARROW_ROWS = 32,                     /* written at a time of a matrix no wider than that */
-    WIDE_ROWS = 8                         /* of others */
+    NARROW_ROWS = 128,                    /* written at a time of a matrix no wider than that */
+    WIDE_ROWS = 16                        /* of others */
 };
 
 /* A strip of columns that is summed up. */
@@ -32,8 +31,7 @@ typedef struct gradient_strip {
 
 /* Some rows of one leaf. */
 typedef struct gradient_chunk {
-    source row[ROWS];
-    real scale[ROWS];
+    int64_t row; /* the first */
     int rows;
     bool opens; /* the leaf */
 } gradient_chunk;
@@ -51,9 +49,12 @@ INLINE int64_t offset_of_row(const norma_backward_columns_job *job, int64_t row)
 }
 
 /* `vectors` (a constant) of columns over the chunk. */
-INLINE void sum_vectors(sum_step step, gradient_strip *s, const gradient_chunk *chunk, int64_t at, int vectors, int lanes)
+INLINE void sum_vectors(sum_step step, gradient_strip *s, const gradient_chunk *chunk, const parameters *scale, int64_t at,
+                        int vectors, int lanes)
 {
-    const int64_t ahead = s->job->ahead;
+    const norma_gradients *tensors = &s->job->at;
+    const norma_axis *inner = &s->job->axes[s->job->axes_count - 1];
+    const element *x = (const element *)tensors->x + s->first + at, *dy = (const element *)tensors->dy + s->first + at;
     vec center[COLUMN_VECTORS], rate[COLUMN_VECTORS], sum[3][COLUMN_VECTORS];
     UNROLL
     for (int v = 0; v < vectors; v++) {
@@ -61,22 +62,34 @@ INLINE void sum_vectors(sum_step step, gradient_strip *s, const gradient_chunk *
         rate[v] = V(load)(s->rate + at + v * NORMA_WIDTH);
         sum[0][v] = sum[1][v] = sum[2][v] = V(zero)();
     }
+    int64_t row = offset_of_row(s->job, chunk->row);
+    int64_t left = s->job->axes_count > 1 ? inner->extent - chunk->row % inner->extent : -1;
+    const int64_t fetch = ROWS * inner->x_stride; /* the next chunk */
     NO_UNROLL
     for (int k = 0; k < chunk->rows; k++) {
-        const source *row = &chunk->row[k];
         UNROLL
         for (int v = 0; v < vectors; v++) {
-            const int64_t i = at + v * NORMA_WIDTH;
-            if (ahead && lanes == NORMA_WIDTH && v % NORMA_LINE_VECTORS == 0) {
-                simd_prefetch(row->x + i + ahead);
-                simd_prefetch(row->dy + i + ahead);
+            const int64_t i = v * NORMA_WIDTH;
+            if (lanes == NORMA_WIDTH && v % NORMA_LINE_VECTORS == 0) {
+                prefetch_far(x + row + fetch + i);
+                prefetch_far(dy + row + fetch + i);
             }
-            const vec dy = load_dy(step.masked, row, i, lanes);
-            const vec g = step.scaled ? V(mul)(dy, V(set1)(chunk->scale[k])) : dy;
-            const vec xn = V(mul)(V(sub)(load_lanes(row->x + i, lanes), center[v]), rate[v]);
+            vec gradient = load_lanes(dy + row + i, lanes);
+            HOLD(gradient);
+            if (step.masked) {
+                const source from = source_at(tensors, row + s->first + at, row + s->first + at, row + s->first + at);
+                gradient = masked_dy(&from, i, gradient, lanes);
+            }
+            const vec g = step.scaled ? V(mul)(gradient, V(set1)(parameter_at(scale, chunk->row + k))) : gradient;
+            const vec xn = V(mul)(V(sub)(load_lanes(x + row + i, lanes), center[v]), rate[v]);
             sum[0][v] = V(add)(sum[0][v], g);
             sum[1][v] = V(fma)(g, xn, sum[1][v]);
             sum[2][v] = V(add)(sum[2][v], xn);
+        }
+        row += inner->x_stride;
+        if (RARELY(--left == 0)) {
+            row = offset_of_row(s->job, chunk->row + k + 1);
+            left = inner->extent;
         }
     }
     UNROLL
@@ -89,16 +102,16 @@ INLINE void sum_vectors(sum_step step, gradient_strip *s, const gradient_chunk *
     }
 }
 
-INLINE void sum_chunk(sum_step step, gradient_strip *s, const gradient_chunk *chunk, int64_t columns)
+INLINE void sum_chunk(sum_step step, gradient_strip *s, const gradient_chunk *chunk, const parameters *scale, int64_t columns)
 {
     int64_t at = 0;
     NO_UNROLL
     for (; at + COLUMN_VECTORS * NORMA_WIDTH <= columns; at += COLUMN_VECTORS * NORMA_WIDTH) {
-        sum_vectors(step, s, chunk, at, COLUMN_VECTORS, NORMA_WIDTH);
+        sum_vectors(step, s, chunk, scale, at, COLUMN_VECTORS, NORMA_WIDTH);
     }
     NO_UNROLL
     for (; at < columns; at += NORMA_WIDTH) {
-        sum_vectors(step, s, chunk, at, 1, columns - at < NORMA_WIDTH ? (int)(columns - at) : NORMA_WIDTH);
+        sum_vectors(step, s, chunk, scale, at, 1, columns - at < NORMA_WIDTH ? (int)(columns - at) : NORMA_WIDTH);
     }
 }
 
@@ -108,15 +121,8 @@ INLINE void sum_leaf(sum_step step, gradient_strip *s, int64_t columns, int64_t 
     const norma_backward_columns_job *job = s->job;
     const parameters scale = parameters_of(job->scale, job->wide, ones);
     for (int64_t row = first; row < last; row += ROWS) {
-        gradient_chunk chunk = {.rows = last - row < ROWS ? (int)(last - row) : ROWS, .opens = row == first};
-        for (int k = 0; k < chunk.rows; k++) {
-            const int64_t at = offset_of_row(job, row + k) + s->first;
-            chunk.row[k] = source_at(&job->at, at, at, at);
-            if (step.scaled) {
-                chunk.scale[k] = parameter_at(&scale, row + k);
-            }
-        }
-        sum_chunk(step, s, &chunk, columns);
+        const gradient_chunk chunk = {row, last - row < ROWS ? (int)(last - row) : ROWS, row == first};
+        sum_chunk(step, s, &chunk, &scale, columns);
     }
     for (int q = 0; q < 3; q++) {
         for (int64_t i = 0; i < columns; i++) {
@@ -204,11 +210,19 @@ INLINE void set_column_terms(column_terms *t, const norma_backward_columns_job *
     t->stream = aligned;
 }
 
-/* `vectors` (a constant) of columns from column `at` of the strip, `rows` rows a constant stride apart. */
-INLINE void apply_vectors(bool masked, const column_terms *t, int64_t from, int64_t stride, int64_t rows, int64_t at,
-                          int vectors, int lanes)
+/* Rows a constant stride apart that are written together, and how far before them is prefetched. */
+typedef struct row_block {
+    int64_t from; /* elements before the first */
+    int64_t stride;
+    int64_t rows;
+    int64_t fetch;
+} row_block;
+
+/* `vectors` (a constant) of columns from column `at` of the strip. */
+INLINE void apply_vectors(gradient_step step, const column_terms *t, const row_block *block, int64_t at, int vectors, int lanes)
 {
-    const norma_backward_columns_job *job = t->job;
+    const norma_gradients tensors = t->job->at; /* in registers: what is stored may be anywhere, as far as the compiler knows */
+    const int64_t stride = block->stride, fetch = block->fetch, last = block->from + at + block->rows * stride;
     vec center[COLUMN_VECTORS], rate[COLUMN_VECTORS], of_g[COLUMN_VECTORS], of_x[COLUMN_VECTORS], rest[COLUMN_VECTORS];
     UNROLL
     for (int v = 0; v < vectors; v++) {
@@ -220,57 +234,81 @@ INLINE void apply_vectors(bool masked, const column_terms *t, int64_t from, int6
         rest[v] = V(load)(t->rest + i);
     }
     NO_UNROLL
-    for (int64_t k = 0; k < rows; k++) {
-        const int64_t row = from + k * stride + at;
-        const source s = source_at(&job->at, row, row, row);
-        element *dx = (element *)job->at.dx + row;
+    for (int64_t row = block->from + at; row < last; row += stride) {
+        const element *x = (const element *)tensors.x + row, *from = (const element *)tensors.dy + row;
+        element *dx = (element *)tensors.dx + row;
         UNROLL
         for (int v = 0; v < vectors; v++) {
             const int64_t i = v * NORMA_WIDTH;
-            if (job->ahead && lanes == NORMA_WIDTH && v % NORMA_LINE_VECTORS == 0) { /* rows go backwards */
-                simd_prefetch(s.x + i - job->ahead);
-                simd_prefetch(s.dy + i - job->ahead);
+            if (lanes == NORMA_WIDTH && v % NORMA_LINE_VECTORS == 0) {
+                prefetch_far(x + i - fetch);
+                prefetch_far(from + i - fetch);
+                if (!step.stream) {
+                    prefetch_far(dx + i - fetch);
+                }
             }
-            const vec xn = V(mul)(V(sub)(load_lanes(s.x + i, lanes), center[v]), rate[v]);
-            vec out = V(fma)(load_dy(masked, &s, i, lanes), of_g[v], V(fma)(xn, of_x[v], rest[v]));
-            if (s.dsum) {
-                out = V(add)(out, load_lanes(s.dsum + i, lanes));
+            vec dy = load_lanes(from + i, lanes);
+            if (step.masked) {
+                const source s = source_at(&tensors, row, row, row);
+                dy = masked_dy(&s, i, dy, lanes);
             }
-            store_dx(dx + i, out, lanes, t->stream);
+            const vec xn = V(mul)(V(sub)(load_lanes(x + i, lanes), center[v]), rate[v]);
+            vec out = V(fma)(dy, of_g[v], V(fma)(xn, of_x[v], rest[v]));
+            if (step.joined) {
+                out = V(add)(out, load_lanes((const element *)tensors.dsum + row + i, lanes));
+            }
+            store_dx(dx + i, out, lanes, step.stream);
         }
     }
 }
 
-/* `rows` rows from element `from` on, of the strip's first columns. */
-INLINE void apply_some_rows(bool masked, const column_terms *t, int64_t from, int64_t stride, int64_t rows, int64_t columns)
+/* A block of the strip's first columns. */
+INLINE void apply_block(gradient_step step, const column_terms *t, const row_block *block, int64_t columns)
 {
     int64_t at = 0;
     NO_UNROLL
     for (; at + COLUMN_VECTORS * NORMA_WIDTH <= columns; at += COLUMN_VECTORS * NORMA_WIDTH) {
-        apply_vectors(masked, t, from, stride, rows, at, COLUMN_VECTORS, NORMA_WIDTH);
+        apply_vectors(step, t, block, at, COLUMN_VECTORS, NORMA_WIDTH);
     }
     NO_UNROLL
     for (; at < columns; at += NORMA_WIDTH) {
-        apply_vectors(masked, t, from, stride, rows, at, 1, columns - at < NORMA_WIDTH ? (int)(columns - at) : NORMA_WIDTH);
+        apply_vectors(step, t, block, at, 1, columns - at < NORMA_WIDTH ? (int)(columns - at) : NORMA_WIDTH);
     }
 }
 
-INLINE void apply_columns(bool masked, const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin,
-                          int64_t end, const norma_terms *terms)
+/* The last rows first, in blocks. */
+INLINE void apply_columns(gradient_step step, const column_terms *t, int64_t begin, int64_t end)
 {
-    column_terms t;
-    set_column_terms(&t, job, first, last, terms, false);
+    const norma_backward_columns_job *job = t->job;
     const norma_axis *inner = &job->axes[job->axes_count - 1];
-    const int64_t most = t.columns <= COLUMN_VECTORS * NORMA_WIDTH ? NARROW_ROWS : WIDE_ROWS;
+    const int64_t most = t->columns <= COLUMN_VECTORS * NORMA_WIDTH ? NARROW_ROWS : WIDE_ROWS;
     if (job->rest && end == job->rows) {
-        apply_some_rows(masked, &t, offset_of_row(job, end) + first, 0, 1, job->rest);
+        const row_block block = {offset_of_row(job, end) + t->first, 1, 1, 0};
+        apply_block(step, t, &block, job->rest);
     }
     while (begin < end) {
         const int64_t in_axis = job->axes_count > 1 ? (end - 1) % inner->extent + 1 : end - begin;
         int64_t count = end - begin < most ? end - begin : most;
         count = count < in_axis ? count : in_axis;
         end -= count;
-        apply_some_rows(masked, &t, offset_of_row(job, end) + first, inner->x_stride, count, t.columns);
+        const int64_t fetch = end - begin > most ? most * inner->x_stride : 0;
+        const row_block block = {offset_of_row(job, end) + t->first, inner->x_stride, count, fetch};
+        apply_block(step, t, &block, t->columns);
+    }
+}
+
+INLINE void apply_columns_of(bool masked, const norma_backward_columns_job *job, int64_t first, int64_t last, int64_t begin,
+                             int64_t end, const norma_terms *terms)
+{
+    column_terms t;
+    set_column_terms(&t, job, first, last, terms, false);
+    const gradient_step plain = {masked, false, false}, streamed = {masked, false, true}, sum = {masked, true, t.stream};
+    if (job->at.dsum) {
+        apply_columns(sum, &t, begin, end);
+    } else if (t.stream) {
+        apply_columns(streamed, &t, begin, end);
+    } else {
+        apply_columns(plain, &t, begin, end);
     }
 }
 
@@ -278,9 +316,9 @@ static void backward_apply_columns(const norma_backward_columns_job *job, int64_
                                    int64_t end, const norma_terms *terms)
 {
     if (is_masked(&job->at)) {
-        apply_columns(true, job, first, last, begin, end, terms);
+        apply_columns_of(true, job, first, last, begin, end, terms);
     } else {
-        apply_columns(false, job, first, last, begin, end, terms);
+        apply_columns_of(false, job, first, last, begin, end, terms);
     }
 }
 

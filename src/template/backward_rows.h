@@ -33,12 +33,12 @@ typedef struct gradient_rows {
     real *dshift;
     bool opens; /* the first rows of the leaf */
     bool stream;
-    int64_t fetch; /* elements of x that are prefetched ahead, and of dy; 0: none */
+    int64_t fetch; /* elements of x that are prefetched ahead, and of dy */
     int64_t fetch_dy;
 } gradient_rows;
 
 /* `vectors` (a constant) of columns from column `at`, of the last only `lanes` lanes. */
-INLINE void write_gradients(bool masked, const gradient_rows *rows, int64_t at, int vectors, int lanes)
+INLINE void write_gradients(gradient_step step, bool wanted, const gradient_rows *rows, int64_t at, int vectors, int lanes)
 {
     vec scale[ROW_VECTORS], dscale[ROW_VECTORS], dshift[ROW_VECTORS];
     UNROLL
@@ -51,31 +51,37 @@ INLINE void write_gradients(bool masked, const gradient_rows *rows, int64_t at, 
             dshift[v] = lanes < NORMA_WIDTH ? V(load_part)(rows->dshift + i, lanes) : V(load)(rows->dshift + i);
         }
     }
-    const bool stream = rows->stream, fetch = rows->fetch && lanes == NORMA_WIDTH;
+    const gradient_row *row = rows->row, *last = row + rows->count;
+    const int64_t fetch = rows->fetch, fetch_dy = rows->fetch_dy;
     NO_UNROLL
-    for (int r = 0; r < rows->count; r++) {
-        const gradient_row *row = &rows->row[r];
-        const source from = row->from; /* in registers: what is stored may be anywhere, as far as the compiler knows */
-        element *to = row->dx;
+    for (; row < last; row++) {
+        source from = row->from; /* in registers: what is stored may be anywhere, as far as the compiler knows */
+        element *to = wanted ? row->dx + at : NULL;
+        from.x += at;
+        from.dy += at;
         const vec center = V(set1)(row->center), rate = V(set1)(row->rate), lag = V(set1)(-row->lag);
         const vec of_g = V(set1)(row->of_g), of_x = V(set1)(row->of_x), rest = V(set1)(row->rest);
         UNROLL
         for (int v = 0; v < vectors; v++) {
-            const int64_t i = at + v * NORMA_WIDTH;
-            if (fetch && v % NORMA_LINE_VECTORS == 0) {
-                prefetch_far(from.x + rows->fetch + i);
-                prefetch_far(from.dy + rows->fetch_dy + i);
+            const int64_t i = v * NORMA_WIDTH;
+            if (lanes == NORMA_WIDTH && v % NORMA_LINE_VECTORS == 0) {
+                prefetch_far(from.x + fetch + i);
+                prefetch_far(from.dy + fetch_dy + i);
             }
-            const vec dy = load_dy(masked, &from, i, lanes);
+            vec dy = load_lanes(from.dy + i, lanes);
+            HOLD(dy);
+            if (step.masked) {
+                dy = masked_dy(&from, at + i, dy, lanes);
+            }
             const vec xn = V(fma)(V(sub)(load_lanes(from.x + i, lanes), center), rate, lag);
             dscale[v] = V(fma)(dy, xn, dscale[v]);
             dshift[v] = V(add)(dshift[v], dy);
-            if (to) {
+            if (wanted) {
                 vec dx = V(fma)(V(mul)(dy, scale[v]), of_g, V(fma)(xn, of_x, rest));
-                if (from.dsum) {
-                    dx = V(add)(dx, load_lanes(from.dsum + i, lanes));
+                if (step.joined) {
+                    dx = V(add)(dx, load_lanes(from.dsum + at + i, lanes));
                 }
-                store_dx(to + i, dx, lanes, stream);
+                store_dx(to + i, dx, lanes, step.stream);
             }
         }
     }
@@ -92,16 +98,31 @@ INLINE void write_gradients(bool masked, const gradient_rows *rows, int64_t at, 
     }
 }
 
-INLINE void write_gradient_rows(bool masked, const gradient_rows *rows, int64_t length)
+INLINE void write_gradient_columns(gradient_step step, bool wanted, const gradient_rows *rows, int64_t length)
 {
     int64_t at = 0;
     NO_UNROLL
     for (; at + ROW_VECTORS * NORMA_WIDTH <= length; at += ROW_VECTORS * NORMA_WIDTH) {
-        write_gradients(masked, rows, at, ROW_VECTORS, NORMA_WIDTH);
+        write_gradients(step, wanted, rows, at, ROW_VECTORS, NORMA_WIDTH);
     }
     NO_UNROLL
     for (; at < length; at += NORMA_WIDTH) {
-        write_gradients(masked, rows, at, 1, length - at < NORMA_WIDTH ? (int)(length - at) : NORMA_WIDTH);
+        write_gradients(step, wanted, rows, at, 1, length - at < NORMA_WIDTH ? (int)(length - at) : NORMA_WIDTH);
+    }
+}
+
+INLINE void write_gradient_rows(bool masked, const gradient_rows *rows, int64_t length)
+{
+    const bool joined = rows->row[0].from.dsum != NULL;
+    const gradient_step plain = {masked, false, false}, streamed = {masked, false, true}, sum = {masked, true, rows->stream};
+    if (!rows->row[0].dx) {
+        write_gradient_columns(plain, false, rows, length);
+    } else if (joined) {
+        write_gradient_columns(sum, true, rows, length);
+    } else if (rows->stream) {
+        write_gradient_columns(streamed, true, rows, length);
+    } else {
+        write_gradient_columns(plain, true, rows, length);
     }
 }
 
@@ -143,7 +164,7 @@ INLINE void run_rows(sum_step step, const norma_backward_rows_job *job, int64_t 
     rows.dscale = job->leaf;
     rows.dshift = job->leaf ? (real *)job->leaf + job->length : NULL;
     rows.opens = first % NORMA_BACKWARD_LEAF == 0;
-    rows.fetch = job->fetch ? rows.count * job->x_stride : 0;
+    rows.fetch = rows.count * job->x_stride;
     rows.fetch_dy = rows.count * job->y_stride;
     rows.stream = job->stream && job->at.dx && streams_to(dx_at(&job->at, first * job->x_stride), job->x_stride);
     lane_set lanes_of[NORMA_BACKWARD_LEAF];

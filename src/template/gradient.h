@@ -54,6 +54,15 @@ NOINLINE vec load_mask(const source *s, int64_t i, int lanes)
     return V(load)(lane);
 }
 
+/* Holds a vector in a register: gcc would rather load it for each use anew, and loads are what these loops wait for. */
+#if defined __AVX512F__
+#define HOLD(v) __asm__("" : "+v"(v))
+#elif defined __AVX2__
+#define HOLD(v) __asm__("" : "+x"(v))
+#else
+#define HOLD(v) (void)0
+#endif
+
 /* Of dy what counts. Where y is NaN it passes, as from a max that does not drop NaN. */
 INLINE vec masked_dy(const source *s, int64_t i, vec dy, int lanes)
 {
@@ -69,7 +78,8 @@ INLINE vec masked_dy(const source *s, int64_t i, vec dy, int lanes)
 /* `masked` is a constant: a loop with the branch, which calls a function, would keep its sums in memory. */
 INLINE vec load_dy(bool masked, const source *s, int64_t i, int lanes)
 {
-    const vec dy = load_lanes(s->dy + i, lanes);
+    vec dy = load_lanes(s->dy + i, lanes);
+    HOLD(dy);
     return masked ? masked_dy(s, i, dy, lanes) : dy;
 }
 
@@ -94,6 +104,13 @@ INLINE void prefetch_far(const void *p)
 {
     __builtin_prefetch(p, 0, 2);
 }
+
+/* How gradients are written: constants, for a loop with a branch for each of these is bound by the branches. */
+typedef struct gradient_step {
+    bool masked;
+    bool joined; /* dsum is added */
+    bool stream;
+} gradient_step;
 
 /* Whether streaming stores find what they need there. */
 INLINE bool streams_to(const void *dx, int64_t stride)
