@@ -201,44 +201,27 @@ static void any_offset(void **state)
 static norma_desc large(int turn)
 {
     const int64_t rows[] = {700, 513}, wide[] = {9, 70000}, deep[] = {2500, 50};
-    switch (turn) {
-    case 0:
-        return norma_layer_norm_desc(2, rows, -1, NORMA_F32);
-    case 1:
-        return norma_rms_norm_desc(2, rows, -1, NORMA_F32);
-    case 2:
-        return norma_layer_norm_desc(2, wide, -1, NORMA_F32);
-    case 3:
-        return norma_lp_norm_desc(2, deep, 0, 2, NORMA_F32);
-    case 4:
-        return norma_batch_norm_desc(6, 5, 3001, NORMA_NCHW, NORMA_F32);
-    case 5:
-        return norma_batch_norm_desc(6, 70, 515, NORMA_NHWC, NORMA_F32);
-    case 6:
-        return norma_batch_norm_desc(530, 21, 9, NORMA_NCHW, NORMA_F32);
-    case 7:
-        return norma_group_norm_desc(1, 12, 30001, 2, NORMA_NCHW, NORMA_F32);
-    case 8:
-        return norma_group_norm_desc(5, 24, 515, 4, NORMA_NHWC, NORMA_F32);
-    case 9:
-        return norma_group_norm_desc(1, 520, 1030, 1, NORMA_NHWC, NORMA_F32);
-    case 10:
-        return norma_instance_norm_desc(1, 8, 9001, NORMA_NHWC, NORMA_F32);
-    case 11:
-        return norma_channel_norm_desc(3, 45, 1100, NORMA_NCHW, NORMA_F32);
-    case 12:
-        return norma_channel_norm_desc(3, 45, 1100, NORMA_NHWC, NORMA_F32);
-    case 13:
-        return given(norma_batch_norm_desc(6, 21, 515, NORMA_NCHW, NORMA_F32));
-    case 14:
-        return given(norma_batch_norm_desc(6, 70, 515, NORMA_NHWC, NORMA_F32));
-    case 15:
-        return norma_batch_norm_desc(3, 32, 704, NORMA_NCHW16C, NORMA_F32);
-    case 16:
-        return norma_batch_norm_desc(1, 3, 900001, NORMA_NCHW, NORMA_F32); /* segments of several leaves */
-    default:
-        return norma_group_norm_desc(2000, 12, 1, 4, NORMA_NCHW, NORMA_F32);
-    }
+    const norma_desc all[] = {
+        norma_layer_norm_desc(2, rows, -1, NORMA_F32),
+        norma_rms_norm_desc(2, rows, -1, NORMA_F32),
+        norma_layer_norm_desc(2, wide, -1, NORMA_F32),
+        norma_lp_norm_desc(2, deep, 0, 2, NORMA_F32),
+        norma_batch_norm_desc(6, 5, 3001, NORMA_NCHW, NORMA_F32),
+        norma_batch_norm_desc(6, 70, 515, NORMA_NHWC, NORMA_F32),
+        norma_batch_norm_desc(530, 21, 9, NORMA_NCHW, NORMA_F32),
+        norma_group_norm_desc(1, 12, 30001, 2, NORMA_NCHW, NORMA_F32),
+        norma_group_norm_desc(5, 24, 515, 4, NORMA_NHWC, NORMA_F32),
+        norma_group_norm_desc(1, 520, 1030, 1, NORMA_NHWC, NORMA_F32),
+        norma_instance_norm_desc(1, 8, 9001, NORMA_NHWC, NORMA_F32),
+        norma_channel_norm_desc(3, 45, 1100, NORMA_NCHW, NORMA_F32),
+        norma_channel_norm_desc(3, 45, 1100, NORMA_NHWC, NORMA_F32),
+        given(norma_batch_norm_desc(6, 21, 515, NORMA_NCHW, NORMA_F32)),
+        given(norma_batch_norm_desc(6, 70, 515, NORMA_NHWC, NORMA_F32)),
+        norma_batch_norm_desc(3, 32, 704, NORMA_NCHW16C, NORMA_F32),
+        norma_batch_norm_desc(1, 3, 900001, NORMA_NCHW, NORMA_F32), /* segments of several leaves */
+        norma_group_norm_desc(2000, 12, 1, 4, NORMA_NCHW, NORMA_F32),
+    };
+    return all[turn];
 }
 enum { LARGE = 18 };
 

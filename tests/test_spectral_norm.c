@@ -8,6 +8,7 @@
 #include "support/pool.h"
 #include "support/random.h"
 #include "support/suite.h"
+#include "support/tensors.h"
 
 static const norma_dtype dtypes[] = {NORMA_F32, NORMA_F64, NORMA_BF16, NORMA_F16};
 
@@ -22,24 +23,6 @@ typedef struct spectral_trial {
     double sigma;
 } spectral_trial;
 
-static void *tensor_of(norma_dtype dtype, const double *from, int64_t count)
-{
-    void *made = suite_alloc((size_t)count, element_size(dtype));
-    for (int64_t i = 0; from && i < count; i++) {
-        element_set(dtype, made, i, from[i]);
-    }
-    return made;
-}
-
-static double *numbers(norma_dtype dtype, int64_t count, double offset, double spread, random_state *random)
-{
-    double *made = suite_alloc((size_t)count, sizeof *made);
-    for (int64_t i = 0; i < count; i++) {
-        made[i] = element_round(dtype, offset + spread * random_normal(random));
-    }
-    return made;
-}
-
 static spectral_trial *make(norma_spectral_norm_desc desc, double scale, random_state *random)
 {
     spectral_trial *t = suite_alloc(1, sizeof *t);
@@ -53,16 +36,16 @@ static spectral_trial *make(norma_spectral_norm_desc desc, double scale, random_
     t->width = t->outer * t->inner;
     t->count = t->height * t->width;
     t->lanes = element_statistic(desc.dtype);
-    t->weight = numbers(desc.dtype, t->count, 0.2 * scale, scale, random);
-    t->u = numbers(t->lanes, t->height, 0.1, 1 / sqrt((double)t->height), random);
-    t->v = numbers(t->lanes, t->width, 0.1, 1 / sqrt((double)t->width), random);
-    t->dw = numbers(desc.dtype, t->count, 0.1, 1, random);
-    t->weight_ = tensor_of(desc.dtype, t->weight, t->count);
-    t->u_ = tensor_of(t->lanes, t->u, t->height);
-    t->v_ = tensor_of(t->lanes, t->v, t->width);
-    t->dw_ = tensor_of(desc.dtype, t->dw, t->count);
-    t->w = tensor_of(desc.dtype, NULL, t->count);
-    t->grad = tensor_of(desc.dtype, NULL, t->count);
+    t->weight = random_numbers(desc.dtype, t->count, 0.2 * scale, scale, random);
+    t->u = random_numbers(t->lanes, t->height, 0.1, 1 / sqrt((double)t->height), random);
+    t->v = random_numbers(t->lanes, t->width, 0.1, 1 / sqrt((double)t->width), random);
+    t->dw = random_numbers(desc.dtype, t->count, 0.1, 1, random);
+    t->weight_ = tensor_of_numbers(desc.dtype, t->weight, t->count);
+    t->u_ = tensor_of_numbers(t->lanes, t->u, t->height);
+    t->v_ = tensor_of_numbers(t->lanes, t->v, t->width);
+    t->dw_ = tensor_of_numbers(desc.dtype, t->dw, t->count);
+    t->w = tensor_of_numbers(desc.dtype, NULL, t->count);
+    t->grad = tensor_of_numbers(desc.dtype, NULL, t->count);
     return t;
 }
 

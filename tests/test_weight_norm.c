@@ -8,6 +8,7 @@
 #include "support/pool.h"
 #include "support/random.h"
 #include "support/suite.h"
+#include "support/tensors.h"
 
 static const norma_dtype dtypes[] = {NORMA_F32, NORMA_F64, NORMA_BF16, NORMA_F16};
 
@@ -21,33 +22,15 @@ typedef struct weight_trial {
     void *w, *norms, *dv, *dg;
 } weight_trial;
 
-static void *tensor_of(norma_dtype dtype, const double *from, int64_t count)
-{
-    void *made = suite_alloc((size_t)count, element_size(dtype));
-    for (int64_t i = 0; from && i < count; i++) {
-        element_set(dtype, made, i, from[i]);
-    }
-    return made;
-}
-
-static double *numbers(norma_dtype dtype, int64_t count, double offset, double spread, random_state *random)
-{
-    double *made = suite_alloc((size_t)count, sizeof *made);
-    for (int64_t i = 0; i < count; i++) {
-        made[i] = element_round(dtype, offset + spread * random_normal(random));
-    }
-    return made;
-}
-
 static void make_tensors(weight_trial *t)
 {
-    t->v_ = tensor_of(t->desc.dtype, t->v, t->count);
-    t->g_ = tensor_of(t->scale, t->g, t->slices);
-    t->dw_ = tensor_of(t->desc.dtype, t->dw, t->count);
-    t->w = tensor_of(t->desc.dtype, NULL, t->count);
-    t->norms = tensor_of(t->statistic, NULL, t->slices);
-    t->dv = tensor_of(t->desc.dtype, NULL, t->count);
-    t->dg = tensor_of(t->scale, NULL, t->slices);
+    t->v_ = tensor_of_numbers(t->desc.dtype, t->v, t->count);
+    t->g_ = tensor_of_numbers(t->scale, t->g, t->slices);
+    t->dw_ = tensor_of_numbers(t->desc.dtype, t->dw, t->count);
+    t->w = tensor_of_numbers(t->desc.dtype, NULL, t->count);
+    t->norms = tensor_of_numbers(t->statistic, NULL, t->slices);
+    t->dv = tensor_of_numbers(t->desc.dtype, NULL, t->count);
+    t->dg = tensor_of_numbers(t->scale, NULL, t->slices);
 }
 
 static weight_trial *weight_trial_make(norma_weight_norm_desc desc, double scale, random_state *random)
@@ -62,9 +45,9 @@ static weight_trial *weight_trial_make(norma_weight_norm_desc desc, double scale
     t->count = t->outer * t->slices * t->inner;
     t->scale = desc.scale_dtype ? desc.scale_dtype : desc.dtype;
     t->statistic = element_statistic(desc.dtype);
-    t->v = numbers(desc.dtype, t->count, 0.1 * scale, scale, random);
-    t->g = numbers(t->scale, t->slices, 1, 0.5, random);
-    t->dw = numbers(desc.dtype, t->count, 0.1, 1, random);
+    t->v = random_numbers(desc.dtype, t->count, 0.1 * scale, scale, random);
+    t->g = random_numbers(t->scale, t->slices, 1, 0.5, random);
+    t->dw = random_numbers(desc.dtype, t->count, 0.1, 1, random);
     make_tensors(t);
     return t;
 }

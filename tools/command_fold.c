@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "fold_options.h"
 #include "outputs.h"
+#include "weight_files.h"
 
 enum { OUTPUT_WEIGHT, OUTPUT_BIAS, OUTPUT_PADDING, OUTPUTS };
 
@@ -16,28 +17,9 @@ typedef struct fold_job {
     tool_failure failure;
 } fold_job;
 
-static npy_type type_of_dtype(norma_dtype dtype)
-{
-    return dtype == NORMA_F64 ? NPY_F64 : dtype == NORMA_BF16 ? NPY_BF16 : dtype == NORMA_F16 ? NPY_F16 : NPY_F32;
-}
-
-static norma_dtype dtype_of_type(npy_type type)
-{
-    return type == NPY_F64 ? NORMA_F64 : type == NPY_BF16 ? NORMA_BF16 : type == NPY_F16 ? NORMA_F16 : NORMA_F32;
-}
-
 static bool read_file(fold_job *job, fold_option option, npy_array *array)
 {
-    const char *path = job->options.text[option];
-    bool ok = npy_read(path, array, &job->failure);
-    if (ok && npy_type_is_integer(array->type)) {
-        ok = fail(&job->failure, EXIT_USER, "it holds %s, but what is folded is f16, f32, f64 or bf16",
-                  npy_type_name(array->type));
-    }
-    if (ok && array->type == NPY_BF16 && !job->options.bf16) {
-        ok = fail(&job->failure, EXIT_USER, "it holds uint16, which is taken as bf16 with --dtype bf16 only");
-    }
-    return ok || fail_about(&job->failure, "--%s '%s': ", fold_option_name(option), path);
+    return weight_read(fold_option_name(option), job->options.text[option], job->options.bf16, array, &job->failure);
 }
 
 /* An array of one element per channel, as `type`. */
@@ -76,7 +58,7 @@ static bool make_desc(fold_job *job)
         return fail_about(&job->failure, "--weight '%s': ", job->options.text[FOLD_WEIGHT]);
     }
     /* One function's descriptor serves: they differ in the layer alone. */
-    job->desc = norma_fold_conv_desc(weight->rank, weight->shape, job->options.groups, dtype_of_type(weight->type));
+    job->desc = norma_fold_conv_desc(weight->rank, weight->shape, job->options.groups, weight_dtype(weight->type));
     job->desc.layer = job->options.layer;
     job->desc.norm_dtype = NORMA_F64;
     job->desc.norm_first = job->options.text[FOLD_BN_FIRST] != NULL;
@@ -103,7 +85,7 @@ static bool read_inputs(fold_job *job)
     const int64_t outputs = transpose ? across : shape[0], inputs = transpose ? shape[0] : across;
     const int64_t channels = job->desc.norm_first ? inputs : outputs;
     const npy_type of_bias = bias_type(job);
-    job->desc.bias_dtype = dtype_of_type(of_bias);
+    job->desc.bias_dtype = weight_dtype(of_bias);
     return read_channels(job, FOLD_BIAS, outputs, of_bias, &job->bias) &&
            read_channels(job, FOLD_SCALE, channels, NPY_F64, &job->scale) &&
            read_channels(job, FOLD_SHIFT, channels, NPY_F64, &job->shift) &&
@@ -125,7 +107,7 @@ static bool compute(fold_job *job)
     const int64_t across = job->weight.rank > 1 ? job->weight.shape[1] * job->options.groups : job->weight.shape[0];
     const int64_t outputs = transpose ? across : job->weight.shape[0];
     if (!make_output(job, OUTPUT_WEIGHT, job->weight.type, job->weight.rank, job->weight.shape) ||
-        !make_output(job, OUTPUT_BIAS, type_of_dtype(job->desc.bias_dtype), 1, &outputs) ||
+        !make_output(job, OUTPUT_BIAS, weight_type(job->desc.bias_dtype), 1, &outputs) ||
         (pads && !make_output(job, OUTPUT_PADDING, NPY_F64, 1, &across))) {
         return false;
     }

@@ -7,6 +7,8 @@
 int command_fold(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_run(int argc, char **argv);
+int command_spectral_norm(int argc, char **argv);
+int command_weight_norm(int argc, char **argv);
 
 /* Prints text in lines that fit a terminal, each indented; a line break in the text stays one. */
 void print_wrapped(const char *text, int indent);

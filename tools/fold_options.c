@@ -1,26 +1,12 @@
 #include "fold_options.h"
 
-#include <errno.h>
-#include <getopt.h>
-#include <limits.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
+#include "option_list.h"
 
-/* What getopt_long() returns for our first option: past every character, and past its 1 for an operand. */
-enum { FIRST_CODE = 256 };
-
-typedef struct option_row {
-    const char *name;
-    const char *metavar; /* "" for a flag */
-    bool needed;
-    const char *help;
-} option_row;
-
-static const option_row rows[FOLD_OPTION_COUNT] = {
+static const listed_option rows[FOLD_OPTION_COUNT] = {
     [FOLD_KIND] = {"kind", "conv|conv_transpose|linear|batch_norm", true,
                    "The layer, and how its weight lies: conv, (out, in / G, kernel...), depthwise with G = in; conv_transpose, "
                    "(in, out / G, kernel...); linear, (out, in); batch_norm, (channels): another batch norm, whose scale is "
@@ -54,18 +40,6 @@ const char *fold_option_name(fold_option option)
     return rows[option].name;
 }
 
-static bool parse_integer(const char *text, const char **end, long least, long *value)
-{
-    char *stop;
-    if (*text < '0' || *text > '9') { // strtol() would take spaces and signs
-        return false;
-    }
-    errno = 0;
-    *value = strtol(text, &stop, 10);
-    *end = stop;
-    return !errno && *value >= least && *value <= INT_MAX;
-}
-
 static bool parse_kind(fold_options *options, tool_failure *failure)
 {
     static const struct {
@@ -89,7 +63,7 @@ static bool parse_padding(fold_options *options, tool_failure *failure)
     const char *at = options->text[FOLD_PADDING];
     for (;;) {
         long padding;
-        if (!parse_integer(at, &at, 0, &padding) || (*at && *at != ',')) {
+        if (!parse_whole(at, &at, 0, &padding) || (*at && *at != ',')) {
             return fail(failure, EXIT_USER, "--padding '%s': give integers, 0 or more, with commas between them",
                         options->text[FOLD_PADDING]);
         }
@@ -107,17 +81,13 @@ static bool parse_numbers(fold_options *options, tool_failure *failure)
     options->epsilon = 1e-5;
     if (groups) {
         long value;
-        if (!parse_integer(groups, &end, 1, &value) || *end) {
+        if (!parse_whole(groups, &end, 1, &value) || *end) {
             return fail(failure, EXIT_USER, "--groups '%s': give an integer, 1 or more", groups);
         }
         options->groups = value;
     }
-    if (epsilon) {
-        char *stop = NULL;
-        options->epsilon = strchr(".0123456789", epsilon[0]) ? strtod(epsilon, &stop) : -1;
-        if (!stop || stop == epsilon || *stop || !(options->epsilon >= 0) || isinf(options->epsilon)) {
-            return fail(failure, EXIT_USER, "--epsilon '%s': give a number, 0 or more", epsilon);
-        }
+    if (epsilon && !parse_epsilon(epsilon, &options->epsilon)) {
+        return fail(failure, EXIT_USER, "--epsilon '%s': give a number, 0 or more", epsilon);
     }
     return true;
 }
@@ -127,11 +97,6 @@ static bool settle(fold_options *options, tool_failure *failure)
 {
     if (options->text[FOLD_HELP]) {
         return true;
-    }
-    for (int k = 0; k < FOLD_OPTION_COUNT; k++) {
-        if (rows[k].needed && !options->text[k]) {
-            return fail(failure, EXIT_USER, "--%s %s is needed (see norma fold --help)", rows[k].name, rows[k].metavar);
-        }
     }
     if (!parse_kind(options, failure) || !parse_numbers(options, failure)) {
         return false;
@@ -159,56 +124,10 @@ static bool settle(fold_options *options, tool_failure *failure)
     return true;
 }
 
-/* getopt_long() says only that something is wrong; what stands at `argument` says the rest. */
-static bool take_argument(fold_options *options, int code, const char *argument, tool_failure *failure)
-{
-    if (code == 1) {
-        return fail(failure, EXIT_USER, "'%s' is one argument too many (see norma fold --help)", argument);
-    }
-    if (code == 'h') {
-        options->text[FOLD_HELP] = "";
-        return true;
-    }
-    if (code == ':') {
-        return fail(failure, EXIT_USER, "--%s needs a value: %s", rows[optopt - FIRST_CODE].name,
-                    rows[optopt - FIRST_CODE].metavar);
-    }
-    if (code == '?') {
-        if (optopt >= FIRST_CODE) {
-            return fail(failure, EXIT_USER, "--%s takes no value", rows[optopt - FIRST_CODE].name);
-        }
-        return fail(failure, EXIT_USER, "unknown option '%s', or short for more than one (see norma fold --help)", argument);
-    }
-    const int k = code - FIRST_CODE;
-    if (options->text[k]) {
-        return fail(failure, EXIT_USER, "--%s is given twice", rows[k].name);
-    }
-    options->text[k] = optarg ? optarg : "";
-    return true;
-}
-
 bool fold_options_parse(fold_options *options, int argc, char **argv, tool_failure *failure)
 {
-    struct option table[FOLD_OPTION_COUNT + 1];
     memset(options, 0, sizeof *options);
-    memset(table, 0, sizeof table);
-    for (int k = 0; k < FOLD_OPTION_COUNT; k++) {
-        table[k].name = rows[k].name;
-        table[k].has_arg = rows[k].metavar[0] ? required_argument : no_argument;
-        table[k].val = FIRST_CODE + k;
-    }
-    opterr = 0;
-    optind = 1;
-    int code;
-    while ((code = getopt_long(argc, argv, "-:h", table, NULL)) != -1) {
-        if (!take_argument(options, code, code == 1 ? optarg : argv[optind - 1], failure)) {
-            return false;
-        }
-    }
-    if (optind < argc) { // what follows "--"
-        return fail(failure, EXIT_USER, "'%s' is one argument too many (see norma fold --help)", argv[optind]);
-    }
-    return settle(options, failure);
+    return option_list_parse("fold", rows, FOLD_OPTION_COUNT, options->text, argc, argv, failure) && settle(options, failure);
 }
 
 void fold_print_help(void)
@@ -219,14 +138,7 @@ void fold_print_help(void)
                   "up to rounding, for nothing at inference. Sums and products are in double, each result is rounded once. "
                   "What cannot be folded exactly is refused.",
                   0);
-    printf("\nOptions:\n");
-    for (int k = 0; k < FOLD_OPTION_COUNT; k++) {
-        printf("    %s--%s%s%s\n", k == FOLD_HELP ? "-h, " : "", rows[k].name, rows[k].metavar[0] ? " " : "", rows[k].metavar);
-        print_wrapped(rows[k].help, 8);
-        if (rows[k].needed) {
-            printf("        Needed.\n");
-        }
-    }
+    option_list_print(rows, FOLD_OPTION_COUNT);
     printf("\nExamples:\n"
            "    norma fold --kind conv --weight w.npy --bias b.npy --scale g.npy \\\n"
            "        --shift be.npy --mean m.npy --variance v.npy \\\n"

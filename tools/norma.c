@@ -1,4 +1,4 @@
-/* The command line tool: `norma info`, `norma run OP`, `norma fold`. */
+/* The command line tool: `norma info`, `norma run OP`, `norma fold`, `norma weight_norm`, `norma spectral_norm`. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +15,8 @@ static const tool_command commands[] = {
     {"info", "print what norma found on this machine and what it settled on", command_info},
     {"run", "normalize the array in one .npy file into another", command_run},
     {"fold", "make one layer of a layer and the batch norm beside it", command_fold},
+    {"weight_norm", "make a weight of its direction and lengths", command_weight_norm},
+    {"spectral_norm", "divide a weight by its largest singular value", command_spectral_norm},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -49,7 +51,7 @@ static int dispatch(int argc, char **argv)
 {
     tool_failure failure;
     if (argc < 2) {
-        fail(&failure, EXIT_USER, "give a command, info, run or fold (see norma --help)");
+        fail(&failure, EXIT_USER, "give a command, such as info, run or fold (see norma --help)");
         return failure_report(&failure, NULL);
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {

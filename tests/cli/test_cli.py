@@ -20,5 +20,6 @@ if __name__ == "__main__":
     from test_fold import *
     from test_fusion import *
     from test_ops import *
+    from test_weights import *
 
     unittest.main()
