@@ -39,14 +39,14 @@ INLINE lane_terms lane_terms_of(const norma_terms *terms)
     return lanes;
 }
 
-INLINE vec gradient_of(bool masked, const lane_terms *t, const source *from, int64_t i, int lanes)
+INLINE vec gradient_of(gradient_step step, const lane_terms *t, const source *from, int64_t i, int lanes)
 {
     const vec xn = V(mul)(V(sub)(load_lanes(from->x + i, lanes), t->center), t->rate);
-    const vec dx = V(fma)(load_dy(masked, from, i, lanes), t->of_g, V(fma)(xn, t->of_x, t->rest));
-    return from->dsum ? V(add)(dx, load_lanes(from->dsum + i, lanes)) : dx;
+    const vec dx = V(fma)(load_dy(step.masked, from, i, lanes), t->of_g, V(fma)(xn, t->of_x, t->rest));
+    return step.joined ? V(add)(dx, load_lanes(from->dsum + i, lanes)) : dx;
 }
 
-INLINE void apply_run(bool masked, const lane_terms *terms, const source *from, element *dx, int64_t count, bool stream)
+INLINE void apply_run(gradient_step step, const lane_terms *terms, const source *from, element *dx, int64_t count)
 {
     enum { AT_ONCE = 4 };
     int64_t i = 0;
@@ -54,24 +54,33 @@ INLINE void apply_run(bool masked, const lane_terms *terms, const source *from, 
     for (; i + AT_ONCE * NORMA_WIDTH <= count; i += AT_ONCE * NORMA_WIDTH) {
         UNROLL
         for (int k = 0; k < AT_ONCE; k++) {
-            store_dx(dx + i + k * NORMA_WIDTH, gradient_of(masked, terms, from, i + k * NORMA_WIDTH, NORMA_WIDTH), NORMA_WIDTH,
-                     stream);
+            const vec v = gradient_of(step, terms, from, i + k * NORMA_WIDTH, NORMA_WIDTH);
+            store_dx(dx + i + k * NORMA_WIDTH, v, NORMA_WIDTH, step.stream);
         }
     }
     NO_UNROLL
     for (; i < count; i += NORMA_WIDTH) {
         const int lanes = count - i < NORMA_WIDTH ? (int)(count - i) : NORMA_WIDTH;
-        store_dx(dx + i, gradient_of(masked, terms, from, i, lanes), lanes, false);
+        store_dx(dx + i, gradient_of(step, terms, from, i, lanes), lanes, false);
     }
 }
 
 INLINE void apply_runs_of(bool masked, const norma_backward_runs_job *job, const norma_terms *terms, bool each)
 {
+    const gradient_step plain = {masked, false, false}, streamed = {masked, false, true};
     for (int64_t r = 0; r < job->runs; r++) {
         const source from = source_at(&job->at, r * job->stride, r * job->stride, r * job->stride);
         const lane_terms lanes = lane_terms_of(&terms[each ? r : 0]);
         element *dx = dx_at(&job->at, r * job->stride);
-        apply_run(masked, &lanes, &from, dx, job->count, job->stream && streams_to(dx, 0));
+        const bool stream = job->stream && streams_to(dx, 0);
+        if (job->at.dsum) {
+            const gradient_step joined = {masked, true, stream};
+            apply_run(joined, &lanes, &from, dx, job->count);
+        } else if (stream) {
+            apply_run(streamed, &lanes, &from, dx, job->count);
+        } else {
+            apply_run(plain, &lanes, &from, dx, job->count);
+        }
     }
 }
 
