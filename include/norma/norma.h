@@ -1,5 +1,5 @@
 /*
- * norma: normalization layers for CPUs.
+ * norma: normalization layers for CPUs. Norms of weights, and batch norm folded into layers, are in norma/weights.h.
  *
  * A program makes a context once, a plan per layer when its model loads, and calls norma_run() on the
  * hot path:
