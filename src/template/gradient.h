@@ -105,7 +105,7 @@ INLINE void prefetch_far(const void *p)
     __builtin_prefetch(p, 0, 2);
 }
 
-/* How gradients are written: constants, for a loop with a branch for each of these is bound by the branches. */
+/* How gradients are written: constants, so that no loop asks for each vector. */
 typedef struct gradient_step {
     bool masked;
     bool joined; /* dsum is added */
