@@ -50,6 +50,8 @@ static bool fail(const char *sentence)
 bool engine_start(const char *adapter)
 {
     adapter_path = adapter;
+    /* The official library tells of every session, and keeps what it could not send. */
+    setenv("ORT_DISABLE_TELEMETRY", "1", 1);
     ort = OrtGetApiBase()->GetApi(ORT_API_VERSION);
     if (!ort) {
         return fail("this ONNX Runtime is older than the headers");

@@ -1,11 +1,9 @@
 /* Many sessions, several at a time: each is opened, run twice and closed, and must give the bits that the first one gave. */
 #include "runner.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 typedef struct soak_job {
     const char *model;
@@ -37,17 +35,18 @@ static void *work(void *argument)
     return NULL;
 }
 
-static long resident_kilobytes(void)
+/* Where AddressSanitizer takes malloc's place, it counts. */
+__attribute__((weak)) size_t __sanitizer_get_current_allocated_bytes(void);
+
+/* Bytes that were allocated and not freed, by whatever library: not what the process has of memory, which depends on how freed
+ * pieces lie and how many arenas the threads have made. */
+static size_t held_bytes(void)
 {
-    long pages = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file) {
-        if (fscanf(file, "%ld %ld", &pages, &resident) != 2) {
-            resident = 0;
-        }
-        fclose(file);
+    if (__sanitizer_get_current_allocated_bytes) {
+        return __sanitizer_get_current_allocated_bytes();
     }
-    return resident * (sysconf(_SC_PAGESIZE) / 1024);
+    const struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
 }
 
 static void work_through(soak_job *job, int count, int parallel)
@@ -63,22 +62,25 @@ static void work_through(soak_job *job, int count, int parallel)
     }
 }
 
-/* Answers: runs that failed, runs that differed, resident kilobytes after half of the sessions, and after all. */
+/* Answers: runs that failed, runs that differed, bytes that one open session holds, bytes held after half of the sessions and
+ * after all, with none open. */
 void soak(int count, int parallel, const char *model, const char *route, int threads, const tensors *inputs)
 {
     tensors expected = {0};
     OrtSessionOptions *options = options_make(route, threads, NULL, 0);
+    const size_t before = held_bytes();
     session *s = options ? session_open(model, options) : NULL;
     if (!s || !session_run(s, inputs, &expected)) {
         answer_error(NULL);
         return;
     }
+    const size_t open = held_bytes() - before;
     session_close(s);
     soak_job job = {.model = model, .options = options, .inputs = inputs, .expected = &expected};
     work_through(&job, count / 2, parallel);
-    const long before = resident_kilobytes();
+    const size_t half = held_bytes();
     work_through(&job, count - count / 2, parallel);
-    printf("ok\t%d\t%d\t%ld\t%ld\n", atomic_load(&job.failed), atomic_load(&job.different), before, resident_kilobytes());
+    printf("ok\t%d\t%d\t%zu\t%zu\t%zu\n", atomic_load(&job.failed), atomic_load(&job.different), open, half, held_bytes());
     tensors_free(&expected);
     ort->ReleaseSessionOptions(options);
 }
