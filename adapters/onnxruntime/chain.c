@@ -1,7 +1,7 @@
-#include "chain.h"
-
+#include "chain_join.h"
 #include "node.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@ static bool in_chain(const chain *c, int node)
     return false;
 }
 
-static void join(chain *c, int node)
+void norma_ort_chain_join(chain *c, int node)
 {
     c->node[c->nodes++] = node;
 }
@@ -91,7 +91,7 @@ static bool begin(const graph *g, int node, chain *c)
     memset(c, 0, sizeof *c);
     c->op = op;
     c->norm = node;
-    join(c, node);
+    norma_ort_chain_join(c, node);
     for (int i = 0; i < LAYER_INPUTS; i++) {
         c->input[i] = -1;
     }
@@ -142,18 +142,57 @@ static bool is_independent(const graph *g, const chain *c, int value)
     return !depends;
 }
 
-/* The node that alone uses a value, -1: there is none, or it is another chain's. */
-static int sole_consumer(const graph *g, int value, const bool *taken)
+int norma_ort_sole_consumer(const graph *g, int value, const bool *taken)
 {
     const graph_value *v = &g->value[value];
     const bool sole = v->consumers == 1 && v->listed == 1 && !v->is_output;
     return sole && !taken[v->consumer[0]] ? v->consumer[0] : -1;
 }
 
-/* The other operand of a binary node. */
-static int other_input(const graph_node *n, int value)
+int norma_ort_other_input(const graph_node *n, int value)
 {
     return n->inputs != 2 ? -1 : n->input[0] == value ? n->input[1] : n->input[0];
+}
+
+bool norma_ort_is_with_scalar(const graph *g, int node, const char *op, int value, double expected)
+{
+    double found;
+    const int scalar = node >= 0 && norma_ort_is_op(&g->node[node], "", op) ? norma_ort_other_input(&g->node[node], value) : -1;
+    /* One of more axes would give the result more, too. */
+    return scalar >= 0 && (g->value[scalar].rank <= 1 || g->value[scalar].rank <= g->value[value].rank) &&
+           norma_ort_read_scalar(&g->value[scalar], &found) && fabs(found - expected) <= 2e-4 * expected;
+}
+
+/* Whether a value can be scale or shift of rows like x: broadcast to x's shape, never the other way round. */
+static bool fits_rows(const graph_value *v, const graph_value *x)
+{
+    bool fits = v->dtype == x->dtype && v->rank > 0 && v->rank <= x->rank;
+    for (int k = 0; k < v->rank && fits; k++) {
+        fits = v->shape[k] == 1 || norma_ort_same_extent(v, k, x, k + x->rank - v->rank);
+    }
+    return fits;
+}
+
+/* s = x + gate * h before it, where the gate is of fewer elements: a factor for each channel, or for those of each item. */
+static bool join_gate(const graph *g, const bool *taken, chain *c, int product, int x)
+{
+    const int mul = g->value[product].producer;
+    if (mul < 0 || taken[mul] || !norma_ort_is_op(&g->node[mul], "", "Mul") || norma_ort_sole_consumer(g, product, taken) < 0) {
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        const int gate = g->node[mul].input[i], residual = g->node[mul].input[1 - i];
+        const graph_value *v = &g->value[gate], *r = &g->value[residual];
+        if (norma_ort_same_shape(r, &g->value[x]) && r->dtype == g->value[x].dtype && !norma_ort_same_shape(v, r) &&
+            fits_rows(v, r)) {
+            c->input[INPUT_X] = x;
+            c->input[INPUT_RESIDUAL] = residual;
+            c->input[INPUT_GATE] = gate;
+            norma_ort_chain_join(c, mul);
+            return true;
+        }
+    }
+    return false;
 }
 
 /* s = a + b before a layer or RMS norm of s, in one pass. (Before the others it would be a pass of its own.) */
@@ -176,17 +215,29 @@ static void join_sum_before(const graph *g, const bool *taken, chain *c)
     if (g->value[x].consumers > 1 || g->value[x].is_output) {
         c->output[OUTPUT_SUM] = x;
     }
-    join(c, add);
+    norma_ort_chain_join(c, add);
+    if (!join_gate(g, taken, c, n->input[1], n->input[0])) {
+        join_gate(g, taken, c, n->input[0], n->input[1]);
+    }
 }
 
-/* Whether a value can be scale or shift of rows like x: broadcast to x's shape, never the other way round. */
-static bool fits_rows(const graph_value *v, const graph_value *x)
+/* 1 + scale, as AdaLN has it. */
+static void join_one_plus(const graph *g, const bool *taken, chain *c)
 {
-    bool fits = v->dtype == x->dtype && v->rank > 0 && v->rank <= x->rank;
-    for (int k = 0; k < v->rank && fits; k++) {
-        fits = v->shape[k] == 1 || norma_ort_same_extent(v, k, x, k + x->rank - v->rank);
+    const int sum = c->input[INPUT_SCALE], add = g->value[sum].producer;
+    if (add < 0 || taken[add] || norma_ort_sole_consumer(g, sum, taken) < 0) {
+        return;
     }
-    return fits;
+    for (int i = 0; i < 2; i++) {
+        const int scale = g->node[add].inputs == 2 ? g->node[add].input[i] : -1;
+        if (scale >= 0 && norma_ort_is_with_scalar(g, add, "Add", scale, 1) &&
+            fits_rows(&g->value[scale], &g->value[c->input[INPUT_X]])) {
+            c->input[INPUT_SCALE] = scale;
+            c->one_plus_scale = true;
+            norma_ort_chain_join(c, add);
+            return;
+        }
+    }
 }
 
 /* y * scale + shift after a layer norm that has none of its own (an AdaLN's modulation), or either. */
@@ -195,38 +246,39 @@ static void join_modulation(const graph *g, const bool *taken, chain *c)
     const bool plain = c->op->kind == LAYER_NORM &&
                        (c->input[INPUT_SCALE] < 0 || norma_ort_is_constant_of(&g->value[c->input[INPUT_SCALE]], 1)) &&
                        (c->input[INPUT_SHIFT] < 0 || norma_ort_is_constant_of(&g->value[c->input[INPUT_SHIFT]], 0));
-    const int y = c->output[OUTPUT_Y], mul = plain ? sole_consumer(g, y, taken) : -1;
+    const int y = c->output[OUTPUT_Y], mul = plain ? norma_ort_sole_consumer(g, y, taken) : -1;
     if (mul < 0 || !norma_ort_is_op(&g->node[mul], "", "Mul")) {
         return;
     }
-    const int scale = other_input(&g->node[mul], y);
+    const int scale = norma_ort_other_input(&g->node[mul], y);
     if (scale < 0 || scale == y || !fits_rows(&g->value[scale], &g->value[y]) || !is_independent(g, c, scale)) {
         return;
     }
     c->input[INPUT_SCALE] = scale;
     c->input[INPUT_SHIFT] = -1;
     c->output[OUTPUT_Y] = g->node[mul].output[0];
-    join(c, mul);
-    const int scaled = c->output[OUTPUT_Y], add = sole_consumer(g, scaled, taken);
+    norma_ort_chain_join(c, mul);
+    join_one_plus(g, taken, c);
+    const int scaled = c->output[OUTPUT_Y], add = norma_ort_sole_consumer(g, scaled, taken);
     if (add < 0 || !norma_ort_is_op(&g->node[add], "", "Add")) {
         return;
     }
-    const int shift = other_input(&g->node[add], scaled);
+    const int shift = norma_ort_other_input(&g->node[add], scaled);
     if (shift >= 0 && shift != scaled && fits_rows(&g->value[shift], &g->value[y]) && is_independent(g, c, shift)) {
         c->input[INPUT_SHIFT] = shift;
         c->output[OUTPUT_Y] = g->node[add].output[0];
-        join(c, add);
+        norma_ort_chain_join(c, add);
     }
 }
 
 /* y + residual after any norm that has no residual yet. */
 static void join_sum_after(const graph *g, const bool *taken, chain *c)
 {
-    const int y = c->output[OUTPUT_Y], add = sole_consumer(g, y, taken);
+    const int y = c->output[OUTPUT_Y], add = norma_ort_sole_consumer(g, y, taken);
     if (add < 0 || c->input[INPUT_RESIDUAL] >= 0 || c->input[INPUT_BIAS] >= 0 || !norma_ort_is_op(&g->node[add], "", "Add")) {
         return;
     }
-    const int residual = other_input(&g->node[add], y);
+    const int residual = norma_ort_other_input(&g->node[add], y);
     if (residual < 0 || residual == y || g->value[residual].dtype != g->value[y].dtype ||
         !norma_ort_same_shape(&g->value[residual], &g->value[c->input[INPUT_X]]) || !is_independent(g, c, residual)) {
         return;
@@ -234,109 +286,7 @@ static void join_sum_after(const graph *g, const bool *taken, chain *c)
     c->input[INPUT_RESIDUAL] = residual;
     c->residual_after = true;
     c->output[OUTPUT_Y] = g->node[add].output[0];
-    join(c, add);
-}
-
-/* ------------------------------------------------------------------------------------------------------------
- * Activations
- * ------------------------------------------------------------------------------------------------------------ */
-
-static void activate(chain *c, norma_activation activation, double alpha, double beta)
-{
-    c->activation = activation, c->activation_alpha = alpha, c->activation_beta = beta;
-}
-
-/* Clip has its bounds as constant inputs. */
-static bool is_clip(const graph *g, const graph_node *n, chain *c)
-{
-    double least = -__builtin_inf(), most = __builtin_inf();
-    bool good = n->inputs > 1; /* before opset 11 they were attributes */
-    good = good && (n->input[1] < 0 || norma_ort_read_scalar(&g->value[n->input[1]], &least));
-    good = good && (n->inputs < 3 || n->input[2] < 0 || norma_ort_read_scalar(&g->value[n->input[2]], &most));
-    if (good && least <= most) {
-        activate(c, NORMA_CLIP, least, most);
-        return true;
-    }
-    return false;
-}
-
-/* A node that is an activation of its one input. */
-static bool is_activation(const graph *g, const graph_node *n, chain *c)
-{
-    static const struct {
-        const char *domain, *op;
-        norma_activation activation;
-        double alpha, beta; /* ONNX's defaults; NAN: the activation does not have it */
-    } known[] = {
-        {"", "Relu", NORMA_RELU, 0, 0},
-        {"", "LeakyRelu", NORMA_LEAKY_RELU, 0.01F, 0},
-        {"", "Elu", NORMA_ELU, 1, 0},
-        {"", "Tanh", NORMA_TANH, 0, 0},
-        {"", "Sigmoid", NORMA_SIGMOID, 0, 0},
-        {"", "HardSigmoid", NORMA_HARD_SIGMOID, 0.2F, 0.5F},
-        {"", "HardSwish", NORMA_HARD_SWISH, 1.0 / 6, 0.5},
-        {"", "Mish", NORMA_MISH, 0, 0},
-        {"", "Gelu", NORMA_GELU, 0, 0},
-        {"com.microsoft", "Gelu", NORMA_GELU, 0, 0},
-        {"com.microsoft", "FastGelu", NORMA_GELU_TANH, 0, 0},
-    };
-    if (norma_ort_is_op(n, "com.microsoft", "QuickGelu") && norma_ort_float_of(n, "alpha", 1.702) == 1) {
-        activate(c, NORMA_SILU, 0, 0);
-        return true;
-    }
-    if (norma_ort_is_op(n, "", "Clip")) {
-        return is_clip(g, n, c);
-    }
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (n->inputs == 1 && norma_ort_is_op(n, known[i].domain, known[i].op)) {
-            activate(c, known[i].activation, known[i].alpha, known[i].beta);
-            if (known[i].activation == NORMA_GELU && norma_ort_text_is(n, "approximate", "tanh")) {
-                c->activation = NORMA_GELU_TANH;
-            }
-            const bool has_alpha = known[i].activation == NORMA_LEAKY_RELU || known[i].activation == NORMA_ELU ||
-                                   known[i].activation == NORMA_HARD_SIGMOID;
-            c->activation_alpha = has_alpha ? norma_ort_float_of(n, "alpha", known[i].alpha) : known[i].alpha;
-            c->activation_beta =
-                known[i].activation == NORMA_HARD_SIGMOID ? norma_ort_float_of(n, "beta", known[i].beta) : known[i].beta;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* y * sigmoid(y). */
-static bool join_silu(const graph *g, const bool *taken, chain *c)
-{
-    const int y = c->output[OUTPUT_Y];
-    const graph_value *v = &g->value[y];
-    if (v->consumers != 2 || v->listed != 2 || v->is_output) {
-        return false;
-    }
-    const int first = v->consumer[0], second = v->consumer[1];
-    const int sigmoid = norma_ort_is_op(&g->node[first], "", "Sigmoid") ? first : second,
-              mul = sigmoid == first ? second : first;
-    const int product = g->node[sigmoid].output[0];
-    if (taken[sigmoid] || taken[mul] || !norma_ort_is_op(&g->node[sigmoid], "", "Sigmoid") ||
-        !norma_ort_is_op(&g->node[mul], "", "Mul") || sole_consumer(g, product, taken) != mul) {
-        return false;
-    }
-    activate(c, NORMA_SILU, 0, 0);
-    c->output[OUTPUT_Y] = g->node[mul].output[0];
-    join(c, sigmoid);
-    join(c, mul);
-    return true;
-}
-
-static void join_activation(const graph *g, const bool *taken, chain *c)
-{
-    if (join_silu(g, taken, c)) {
-        return;
-    }
-    const int y = c->output[OUTPUT_Y], node = sole_consumer(g, y, taken);
-    if (node >= 0 && is_activation(g, &g->node[node], c)) {
-        c->output[OUTPUT_Y] = g->node[node].output[0];
-        join(c, node);
-    }
+    norma_ort_chain_join(c, add);
 }
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -353,7 +303,7 @@ bool norma_ort_chain_match(const graph *g, int node, const bool *taken, chain *c
     join_modulation(g, taken, c);
     if (!own_activation) {
         join_sum_after(g, taken, c);
-        join_activation(g, taken, c);
+        norma_ort_join_activation(g, taken, c);
     }
     return true;
 }
@@ -376,6 +326,7 @@ OrtStatus *norma_ort_chain_layer(const graph *g, const chain *c, layer *l)
     memcpy(l->input, c->input, sizeof l->input);
     memcpy(l->output, c->output, sizeof l->output);
     l->residual_after = c->residual_after;
+    l->one_plus_scale = c->one_plus_scale;
     if (c->activation != NORMA_IDENTITY) {
         l->activation = c->activation;
         l->activation_alpha = c->activation_alpha;

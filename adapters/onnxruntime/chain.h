@@ -5,7 +5,7 @@
 #include "graph.h"
 #include "ops.h"
 
-#define CHAIN_MAX_NODES 8
+#define CHAIN_MAX_NODES 12
 
 typedef struct chain {
     int node[CHAIN_MAX_NODES], nodes; /* of the graph, in no order */
@@ -14,11 +14,12 @@ typedef struct chain {
     int input[LAYER_INPUTS], output[LAYER_OUTPUTS]; /* values of the graph, -1: absent */
     norma_activation activation;                    /* NORMA_IDENTITY: what the norm's own attributes say */
     double activation_alpha, activation_beta;
-    bool residual_after;
+    bool residual_after, one_plus_scale;
 } chain;
 
-/* The longest chain around a node, if that is a norm that norma computes: an addition before a layer or RMS norm, scale and
- * shift of other shapes after one without, an addition after, an activation. Nodes marked in taken belong to others. */
+/* The longest chain around a node, if that is a norm that norma computes: an addition before a layer or RMS norm, with a gate,
+ * scale and shift of other shapes after one without, an addition after, an activation. Nodes marked in taken belong to others.
+ */
 bool norma_ort_chain_match(const graph *g, int node, const bool *taken, chain *c);
 
 /* The layer that a chain is, with values of the graph as its inputs and outputs. Fails where attributes are wrong. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char *const input_names[LAYER_INPUTS] = {
-    "the input", "scale", "bias", "mean", "the variance", "the skip", "the bias added to it"};
+    "the input", "scale", "bias", "mean", "the variance", "the skip", "the bias added to it", "the gate of the skip"};
 
 void norma_ort_layer_init(layer *l, layer_kind kind, const char *name)
 {
@@ -215,6 +215,7 @@ static norma_args args_of(layer_run *run)
     args.y = run->out[OUTPUT_Y];
     args.sum = run->out[OUTPUT_SUM];
     args.residual_bias = operand_of(run, INPUT_BIAS);
+    args.residual_gate = operand_of(run, INPUT_GATE);
     if (p->adds) {
         args.x = add_before(run);
         args.residual = args.residual_bias = args.sum = NULL;

@@ -32,6 +32,7 @@ typedef enum layer_input {
     INPUT_VARIANCE,
     INPUT_RESIDUAL, /* added to x before the norm, or with residual_after to its result */
     INPUT_BIAS,     /* [c], added to x with the residual */
+    INPUT_GATE,     /* of rows: multiplied with the residual that is added before */
     LAYER_INPUTS
 } layer_input;
 
@@ -53,6 +54,7 @@ typedef struct layer {
     int64_t axes[TENSOR_MAX_RANK];
     size_t axes_count; /* MVN */
     bool channels_last, training, residual_after;
+    bool one_plus_scale; /* of rows: 1 + scale is what scales them */
     double momentum;
     norma_activation activation;
     double activation_alpha, activation_beta;
@@ -86,7 +88,7 @@ typedef struct prepared {
     int64_t blocks;           /* the plan is for one of so many alike, which lie after each other in x and share a residual */
     size_t block_bytes;       /* of x, y and sum */
     operand operand[LAYER_INPUTS];
-    bool modulated;    /* scale and shift vary from item to item: to norma they are a modulation */
+    bool modulated;    /* scale and shift vary from item to item, or one_plus_scale: to norma they are a modulation */
     bool adds;         /* x and the residual are added before the plan, for norma does not add [n, c] */
     tensor_add add;    /* pointers set at each run */
     size_t add_offset; /* of its target, unless that is the sum */

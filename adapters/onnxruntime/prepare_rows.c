@@ -65,22 +65,31 @@ static void take_broadcast(preparation *s, layer_input which, int varying, int a
     }
 }
 
+/* Scale, shift and gate. Those of items, of which varying says how many axes of x they are along, are all made as many. */
 static OrtStatus *take_row_parameters(preparation *s, int axis, int *varying)
 {
-    const tensor *x = &s->in[INPUT_X], *scale = &s->in[INPUT_SCALE], *shift = &s->in[INPUT_SHIFT];
-    for (int i = INPUT_SCALE; i <= INPUT_SHIFT; i++) {
-        const int along = s->in[i].data ? varying_axes(x, &s->in[i], axis) : 0;
+    static const struct {
+        layer_input which;
+        const char *name;
+    } parameters[] = {{INPUT_SCALE, "scale"}, {INPUT_SHIFT, "bias"}, {INPUT_GATE, "the gate"}};
+    const tensor *x = &s->in[INPUT_X], *scale = &s->in[INPUT_SCALE], *shift = &s->in[INPUT_SHIFT], *gate = &s->in[INPUT_GATE];
+    for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++) {
+        const layer_input which = parameters[i].which;
+        const int along = s->in[which].data ? varying_axes(x, &s->in[which], axis) : 0;
         if (along < 0) {
-            return norma_ort_bad_shape(s, i, i == INPUT_SCALE ? "scale" : "bias", "one that can be broadcast");
+            return norma_ort_bad_shape(s, which, parameters[i].name, "one that can be broadcast");
         }
+        s->p->modulated = s->p->modulated || (along > 0 && which != INPUT_GATE);
         *varying = along > *varying ? along : *varying;
     }
     if (scale->data && shift->data && scale->dtype != shift->dtype) {
         return norma_ort_fail(ORT_NOT_IMPLEMENTED, "%s: scale and bias are of different types", s->layer->name);
     }
-    s->desc.parameter_dtype = scale->data ? scale->dtype : shift->data ? shift->dtype : 0;
-    take_broadcast(s, INPUT_SCALE, *varying, axis);
-    take_broadcast(s, INPUT_SHIFT, *varying, axis);
+    s->desc.parameter_dtype = scale->data ? scale->dtype : shift->data ? shift->dtype : gate->data ? gate->dtype : 0;
+    s->p->modulated = s->p->modulated || s->layer->one_plus_scale;
+    take_broadcast(s, INPUT_SCALE, s->p->modulated ? *varying : 0, axis);
+    take_broadcast(s, INPUT_SHIFT, s->p->modulated ? *varying : 0, axis);
+    take_broadcast(s, INPUT_GATE, *varying, axis);
     return NULL;
 }
 
@@ -118,19 +127,22 @@ OrtStatus *norma_ort_prepare_rows(preparation *s)
         return status;
     }
     const norma_dtype parameters = s->desc.parameter_dtype;
+    const bool gated = s->in[INPUT_GATE].data;
     /* Items, each with its scale and shift; rows of one; what is normalized. */
     const int first_row_axis = varying > broadcast_axes ? varying : broadcast_axes;
     const int64_t shape[3] = {norma_ort_count(x, 0, varying), norma_ort_count(x, first_row_axis, axis),
                               norma_ort_count(x, axis, x->rank)};
-    const int rank = varying ? 3 : 2;
+    const int rank = p->modulated || gated ? 3 : 2;
     const int64_t *from = shape + 3 - rank;
     s->desc = s->layer->kind == LAYER_NORM ? norma_layer_norm_desc(rank, from, -1, x->dtype)
                                            : norma_rms_norm_desc(rank, from, -1, x->dtype);
     s->desc.parameter_dtype = parameters;
-    if (varying) {
+    if (p->modulated) {
         s->desc.modulation = NORMA_MODULATION_PER_SAMPLE;
-        s->desc.modulation_plain = 1;
-        p->modulated = true;
+        s->desc.modulation_plain = !s->layer->one_plus_scale;
+    }
+    if (gated) {
+        s->desc.residual_gate = NORMA_MODULATION_PER_SAMPLE;
     }
     s->channels = shape[2];
     p->blocks = norma_ort_count(x, 0, broadcast_axes);

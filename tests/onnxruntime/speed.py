@@ -4,12 +4,11 @@ Prints a table: the least time of a run without the adapter, in microseconds, an
 two ways in. What is compared takes turns, in one process. See docs/onnxruntime.md."""
 
 import argparse
-import os
 import re
 import tempfile
 
 import models
-from support import Engine, EngineError
+from support import Engine, EngineError, use_build
 
 ROWS = [(128, 768), (512, 1024), (2048, 4096), (1, 768)]
 IMAGES = [(1, 320, 64, 64), (2, 512, 64, 64), (8, 64, 56, 56)]
@@ -53,8 +52,7 @@ def main():
     parser.add_argument("--routes", default="ops,ep")
     parser.add_argument("pattern", nargs="?", default="")
     options = parser.parse_args()
-    os.environ["NORMA_ONNXRUNTIME_RUNNER"] = os.path.join(options.build, "tests/onnxruntime/onnxruntime_runner")
-    os.environ["NORMA_ONNXRUNTIME_ADAPTER"] = os.path.abspath(os.path.join(options.build, "adapters/onnxruntime/libnorma_onnxruntime.so"))
+    use_build(options.build)
     routes = ["off"] + options.routes.split(",")
     threads = [int(word) for word in options.threads.split(",")]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,7 @@
 """What the tests of the adapter for ONNX Runtime share: models, the engine, and the norms in NumPy, in float64."""
 
+import glob
+import json
 import os
 import subprocess
 import tempfile
@@ -170,12 +172,30 @@ class Engine:
     def end(self, session):
         self.request("close", session)
 
+    def placement(self, model, route, **inputs):
+        """The nodes that ran, as the engine's profiler tells of them: operators and who computed them, in order."""
+        prefix = os.path.join(self.folder, "profile")
+        session = self.open(model, route, profile=prefix)
+        self.run(session, **inputs)
+        self.end(session)
+        (path,) = glob.glob(prefix + "*.json")
+        with open(path) as file:
+            events = json.load(file)
+        os.remove(path)
+        return [(e["args"]["op_name"], e["args"]["provider"]) for e in events if e["name"].endswith("_kernel_time")]
+
     def once(self, model, route="ops", threads=1, **inputs):
         session = self.open(model, route, threads)
         try:
             return self.run(session, **inputs)
         finally:
             self.end(session)
+
+
+def use_build(folder):
+    """For scripts: the engine and the adapter of a build, which CTest otherwise names."""
+    os.environ["NORMA_ONNXRUNTIME_RUNNER"] = os.path.join(folder, "tests/onnxruntime/onnxruntime_runner")
+    os.environ["NORMA_ONNXRUNTIME_ADAPTER"] = os.path.abspath(os.path.join(folder, "adapters/onnxruntime/libnorma_onnxruntime.so"))
 
 
 class EngineTest(unittest.TestCase):

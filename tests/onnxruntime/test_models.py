@@ -17,7 +17,7 @@ BLOCKS = {
     "LLaMA": (3, 3, ["add+", "add+"]),
     "diffusion ResBlock": (2, 2, ["silu", "silu"]),
     "ConvNeXt": (1, 1, []),
-    "DiT": (2, 2, ["add+"]),
+    "DiT": (2, 2, ["add+", "modulation", "modulation"]),
 }
 
 
@@ -60,8 +60,13 @@ class ModelsTest(EngineTest):
                 self.assertEqual(len(plans), 1)
                 self.assertEqual(result["y"].dtype, "bf16")  # its values are in test_ops.py
 
+    def nodes(self, b):
+        """The nodes that ran with the provider, its own as "norma"."""
+        placed = self.engine.placement(b, "ep", **b.feeds)
+        return ["norma" if provider == "NormaExecutionProvider" else op for op, provider in placed]
+
     def chain(self, build, plans, fused=(), dtype="f32", close=2e-6, opset=21):
-        """A model that build() makes: through the provider as without it, in so many plans with these words in them."""
+        """A model that build() makes: through the provider as without it, in so many plans with these words in them. The nodes."""
         b = Builder(opset, dtype)
         build(b)
         stock, _ = self.outputs(b, "off")
@@ -74,6 +79,7 @@ class ModelsTest(EngineTest):
                 bound = close * np.maximum(1, np.abs(stock[name].values))
                 error = np.abs(result[name].values - stock[name].values)
                 self.assertTrue(np.all(error <= bound), "%s: %g" % (name, np.max(error)))
+        return self.nodes(b)
 
     def test_activations(self):
         for op, attributes, words in [
@@ -152,6 +158,78 @@ class ModelsTest(EngineTest):
                     b.end(b.op("Add", y, shift) if with_shift else y)
 
                 self.chain(build, 1)
+
+    def test_one_plus_scale(self):
+        for shape in [(3, 1, 32), (3, 6, 32), (32,), (1, 1, 32)]:
+
+            def build(b):
+                y = b.op("LayerNormalization", b.feed("x", (3, 6, 32)), b.constant("ones", Array(np.ones(32))))
+                y = b.op("Mul", y, b.op("Add", b.scalar(1), b.feed("scale", shape)))
+                b.end(b.op("Add", y, b.feed("shift", shape)))
+
+            self.assertEqual(self.chain(build, 1, ["+modulation"]), ["norma"])
+
+    def test_gates(self):
+        """x + gate * h before a norm: a gate of each channel, or of those of each item; the sum may be an output."""
+        for op in ["layer_norm", "rms_norm"]:
+            for shape in [(32,), (3, 1, 32), (1, 1, 32), (3, 1, 1)]:
+                for used in [False, True]:
+
+                    def build(b):
+                        h = b.op("Mul", b.feed("gate", shape), b.feed("h", (3, 6, 32)))
+                        s = b.op("Add", b.feed("x", (3, 6, 32)), h)
+                        y = getattr(b, op)(s, 32)
+                        b.end(b.op("Sub", y, s) if used else y)
+
+                    self.assertEqual(self.chain(build, 1, ["add+"]), ["norma", "Sub"] if used else ["norma"], (op, shape))
+
+    def test_gates_and_modulation(self):
+        """AdaLN-Zero; each parameter is of items of its own, or of all."""
+        for gate, scale, shift in [("n1", "n1", "n1"), ("c", "n1", "c"), ("n1", "c", "c"), ("c", "c", "nl")]:
+            shapes = {"c": (32,), "n1": (3, 1, 32), "nl": (3, 6, 32)}
+
+            def build(b):
+                h = b.op("Mul", b.feed("h", (3, 6, 32)), b.feed("gate", shapes[gate]))
+                s = b.op("Add", h, b.feed("x", (3, 6, 32)))
+                y = b.op("LayerNormalization", s, b.constant("ones", Array(np.ones(32))))
+                y = b.op("Mul", y, b.op("Add", b.feed("scale", shapes[scale]), b.scalar(1)))
+                b.end(b.op("Add", y, b.feed("shift", shapes[shift])))
+
+            self.assertEqual(self.chain(build, 1, ["add+", "+modulation"]), ["norma"], (gate, scale, shift))
+
+    def test_gates_that_stay(self):
+        """A product that is used elsewhere, or of two tensors of x's shape."""
+        for shape, used in [((3, 1, 32), True), ((3, 6, 32), False)]:
+
+            def build(b):
+                h = b.op("Mul", b.feed("gate", shape), b.feed("h", (3, 6, 32)))
+                y = b.layer_norm(b.op("Add", b.feed("x", (3, 6, 32)), h), 32)
+                b.end(b.op("Sub", y, h) if used else y)
+
+            self.assertEqual(self.chain(build, 1, ["add+"]), ["Mul", "norma", "Sub"] if used else ["Mul", "norma"])
+
+    def test_gelu_by_erf(self):
+        """As exporters write it, with the half in any place; what only resembles it stays."""
+
+        def gelu(b, y, order, root):
+            e = b.op("Div", y, b.scalar(2**0.5)) if root == "Div" else b.op("Mul", b.scalar(0.5**0.5), y)
+            e = b.op("Add", b.op("Erf", e), b.scalar(1))
+            half = b.scalar(0.5 if order != "double" else 1.0)
+            if order == "first":
+                return b.op("Mul", b.op("Mul", y, half), e)
+            if order == "sum":
+                return b.op("Mul", y, b.op("Mul", e, half))
+            return b.op("Mul", b.op("Mul", e, y), half)
+
+        for norm, shape in [("layer_norm", (3, 6, 32)), ("group_norm", (2, 32, 5, 7))]:
+            for order in ["first", "sum", "last", "double"]:
+                for root in ["Div", "Mul"]:
+
+                    def build(b):
+                        b.end(gelu(b, getattr(b, norm)(b.feed("x", shape), 32), order, root))
+
+                    nodes = self.chain(build, 1, [] if order == "double" else ["+gelu"])
+                    self.assertEqual(nodes == ["norma"], order != "double", (order, root, nodes))
 
     def test_modulation_that_depends_on_the_sum(self):
         """What the chain's own sum decides cannot be an input of the chain."""
