@@ -31,166 +31,58 @@ static const op_typing group_norm_types[] = {ALIKE(NORMA_F32),
                                              {{NORMA_F16, NORMA_F32, NORMA_F32}},
                                              {{NORMA_BF16, NORMA_F32, NORMA_F32}}};
 
-#define TYPINGS(list) .typings = list, .typings_count = (int)(sizeof list / sizeof list[0])
+#define TENSOR(role, type, optional)                                                                                           \
+    {                                                                                                                          \
+        role, type, optional                                                                                                   \
+    }
+#define X TENSOR(INPUT_X, TYPE_X, false)
+#define SCALE TENSOR(INPUT_SCALE, TYPE_PARAMETERS, false)
+#define SHIFT TENSOR(INPUT_SHIFT, TYPE_PARAMETERS, false)
+#define MAYBE_SHIFT TENSOR(INPUT_SHIFT, TYPE_PARAMETERS, true)
+#define MEAN TENSOR(INPUT_MEAN, TYPE_STATISTICS, false)
+#define VARIANCE TENSOR(INPUT_VARIANCE, TYPE_STATISTICS, false)
+#define SKIP TENSOR(INPUT_RESIDUAL, TYPE_X, false)
+#define MAYBE_BIAS TENSOR(INPUT_BIAS, TYPE_X, true)
+#define Y TENSOR(OUTPUT_Y, TYPE_X, false)
+#define SAVED(role) TENSOR(role, TYPE_SAVED, true)
+#define RUNNING(role) TENSOR(role, TYPE_STATISTICS, true)
+#define MAYBE_SUM TENSOR(OUTPUT_SUM, TYPE_X, true)
 
-#define X                                                                                                                      \
-    {                                                                                                                          \
-        INPUT_X, TYPE_X, false                                                                                                 \
-    }
-#define SCALE                                                                                                                  \
-    {                                                                                                                          \
-        INPUT_SCALE, TYPE_PARAMETERS, false                                                                                    \
-    }
-#define SHIFT                                                                                                                  \
-    {                                                                                                                          \
-        INPUT_SHIFT, TYPE_PARAMETERS, false                                                                                    \
-    }
-#define MAYBE_SHIFT                                                                                                            \
-    {                                                                                                                          \
-        INPUT_SHIFT, TYPE_PARAMETERS, true                                                                                     \
-    }
-#define SKIP                                                                                                                   \
-    {                                                                                                                          \
-        INPUT_RESIDUAL, TYPE_X, false                                                                                          \
-    }
-#define MAYBE_BIAS                                                                                                             \
-    {                                                                                                                          \
-        INPUT_BIAS, TYPE_X, true                                                                                               \
-    }
-#define Y                                                                                                                      \
-    {                                                                                                                          \
-        OUTPUT_Y, TYPE_X, false                                                                                                \
-    }
-#define SAVED(role)                                                                                                            \
-    {                                                                                                                          \
-        role, TYPE_SAVED, true                                                                                                 \
-    }
-#define MAYBE_SUM                                                                                                              \
-    {                                                                                                                          \
-        OUTPUT_SUM, TYPE_X, true                                                                                               \
-    }
+#define COUNT(list) (int)(sizeof(list) / sizeof(list)[0])
+#define OP(domain_, name_, since_, kind_, types)                                                                               \
+    .domain = domain_, .name = name_, .since = since_, .kind = kind_, .typings = types, .typings_count = COUNT(types)
+#define INPUTS(...) .inputs = COUNT(((op_tensor[]){__VA_ARGS__})), .input = {__VA_ARGS__}
+#define OUTPUTS(...) .outputs = COUNT(((op_tensor[]){__VA_ARGS__})), .output = {__VA_ARGS__}
 
 /* The engine's optimizers go by an operator's version, too, and where they know it they read attributes whose defaults only
  * ONNX's own schemas fill in: folding a BatchNormalization without an epsilon into a convolution would crash (ONNX
  * Runtime 1.30), and SkipLayerNormalization would be made with another epsilon than its LayerNormalization had by default. So
  * as custom operators ours are of versions that they do not know, where there is room for one. */
 const op_info norma_ort_ops[] = {
-    {.domain = "",
-     .name = "LayerNormalization",
-     .since = 2, /* 17 in ONNX; the engine makes it of a model's single steps in earlier ones, too */
-     .kind = LAYER_NORM,
-     .inputs = 3,
-     .input = {X, SCALE, MAYBE_SHIFT},
-     .outputs = 3,
-     .output = {Y, SAVED(OUTPUT_MEAN), SAVED(OUTPUT_RSTD)},
-     TYPINGS(all_types)},
-    {.domain = "",
-     .name = "SimplifiedLayerNormalization", /* the engine's own, of before RMSNormalization */
-     .since = 2,
-     .kind = LAYER_RMS_NORM,
-     .inputs = 2,
-     .input = {X, SCALE},
-     .outputs = 2,
-     .output = {Y, SAVED(OUTPUT_RSTD)},
-     TYPINGS(all_types)},
-    {.domain = "",
-     .name = "RMSNormalization",
-     .since = 2, /* 23 in ONNX */
-     .kind = LAYER_RMS_NORM,
-     .inputs = 2,
-     .input = {X, SCALE},
-     .outputs = 1,
-     .output = {Y},
-     TYPINGS(all_types)},
-    {.domain = "",
-     .name = "BatchNormalization",
-     .since = 10, /* 9 in ONNX */
-     .on_request = true,
-     .kind = LAYER_BATCH_NORM,
-     .inputs = 5,
-     .input = {X, SCALE, SHIFT, {INPUT_MEAN, TYPE_STATISTICS, false}, {INPUT_VARIANCE, TYPE_STATISTICS, false}},
-     .outputs = 5, /* the last two up to version 13, in training */
-     .output = {Y,
-                {OUTPUT_MEAN, TYPE_STATISTICS, true},
-                {OUTPUT_RSTD, TYPE_STATISTICS, true},
-                {-1, TYPE_STATISTICS, true},
-                {-1, TYPE_STATISTICS, true}},
-     TYPINGS(batch_norm_types)},
-    {.domain = "",
-     .name = "InstanceNormalization",
-     .since = 6,
-     .kind = LAYER_INSTANCE_NORM,
-     .inputs = 3,
-     .input = {X, SCALE, SHIFT},
-     .outputs = 1,
-     .output = {Y},
-     TYPINGS(all_types)},
-    {.domain = "",
-     .name = "GroupNormalization",
-     .since = 18,
-     .kind = LAYER_GROUP_NORM,
-     .inputs = 3,
-     .input = {X, SCALE, SHIFT},
-     .outputs = 1,
-     .output = {Y},
-     TYPINGS(all_types)},
-    {.domain = "",
-     .name = "MeanVarianceNormalization",
-     .since = 9,
-     .kind = LAYER_MVN,
-     .inputs = 1,
-     .input = {X},
-     .outputs = 1,
-     .output = {Y},
-     TYPINGS(all_types)},
-    {.domain = "",
-     .name = "LpNormalization",
-     .since = 1,
-     .kind = LAYER_LP_NORM,
-     .inputs = 1,
-     .input = {X},
-     .outputs = 1,
-     .output = {Y},
-     TYPINGS(all_types)},
-    {.domain = "com.microsoft",
-     .name = "SkipLayerNormalization",
-     .since = 1,
-     .kind = LAYER_NORM,
-     .inputs = 5,
-     .input = {X, SKIP, SCALE, MAYBE_SHIFT, MAYBE_BIAS},
-     .outputs = 4,
-     .output = {Y, SAVED(OUTPUT_MEAN), SAVED(OUTPUT_RSTD), MAYBE_SUM},
-     TYPINGS(no_f64)},
-    {.domain = "com.microsoft",
-     .name = "SkipSimplifiedLayerNormalization",
-     .since = 1,
-     .kind = LAYER_RMS_NORM,
-     .inputs = 4,
-     .input = {X, SKIP, SCALE, MAYBE_BIAS},
-     .outputs = 4,
-     .output = {Y, SAVED(-1), SAVED(OUTPUT_RSTD), MAYBE_SUM},
-     TYPINGS(no_f64)},
-    {.domain = "com.microsoft",
-     .name = "GroupNorm",
-     .since = 1,
-     .kind = LAYER_GROUP_NORM,
-     .inputs = 3,
-     .input = {X, SCALE, SHIFT},
-     .outputs = 1,
-     .output = {Y},
-     TYPINGS(group_norm_types)},
-    {.domain = "com.microsoft",
-     .name = "SkipGroupNorm",
-     .since = 1,
-     .kind = LAYER_GROUP_NORM,
-     .inputs = 5,
-     .input = {X, SCALE, SHIFT, SKIP, MAYBE_BIAS},
-     .outputs = 2,
-     .output = {Y, MAYBE_SUM},
-     TYPINGS(group_norm_types)},
+    /* 17 in ONNX; the engine makes it of a model's single steps in earlier versions, too. */
+    {OP("", "LayerNormalization", 2, LAYER_NORM, all_types), INPUTS(X, SCALE, MAYBE_SHIFT),
+     OUTPUTS(Y, SAVED(OUTPUT_MEAN), SAVED(OUTPUT_RSTD))},
+    /* The engine's own, of before RMSNormalization. */
+    {OP("", "SimplifiedLayerNormalization", 2, LAYER_RMS_NORM, all_types), INPUTS(X, SCALE), OUTPUTS(Y, SAVED(OUTPUT_RSTD))},
+    /* 23 in ONNX. */
+    {OP("", "RMSNormalization", 2, LAYER_RMS_NORM, all_types), INPUTS(X, SCALE), OUTPUTS(Y)},
+    /* 9 in ONNX. The last two outputs up to version 13, in training. */
+    {OP("", "BatchNormalization", 10, LAYER_BATCH_NORM, batch_norm_types), INPUTS(X, SCALE, SHIFT, MEAN, VARIANCE),
+     OUTPUTS(Y, RUNNING(OUTPUT_MEAN), RUNNING(OUTPUT_RSTD), RUNNING(-1), RUNNING(-1)), .on_request = true},
+    {OP("", "InstanceNormalization", 6, LAYER_INSTANCE_NORM, all_types), INPUTS(X, SCALE, SHIFT), OUTPUTS(Y)},
+    {OP("", "GroupNormalization", 18, LAYER_GROUP_NORM, all_types), INPUTS(X, SCALE, SHIFT), OUTPUTS(Y)},
+    {OP("", "MeanVarianceNormalization", 9, LAYER_MVN, all_types), INPUTS(X), OUTPUTS(Y)},
+    {OP("", "LpNormalization", 1, LAYER_LP_NORM, all_types), INPUTS(X), OUTPUTS(Y)},
+    {OP("com.microsoft", "SkipLayerNormalization", 1, LAYER_NORM, no_f64), INPUTS(X, SKIP, SCALE, MAYBE_SHIFT, MAYBE_BIAS),
+     OUTPUTS(Y, SAVED(OUTPUT_MEAN), SAVED(OUTPUT_RSTD), MAYBE_SUM)},
+    {OP("com.microsoft", "SkipSimplifiedLayerNormalization", 1, LAYER_RMS_NORM, no_f64), INPUTS(X, SKIP, SCALE, MAYBE_BIAS),
+     OUTPUTS(Y, SAVED(-1), SAVED(OUTPUT_RSTD), MAYBE_SUM)},
+    {OP("com.microsoft", "GroupNorm", 1, LAYER_GROUP_NORM, group_norm_types), INPUTS(X, SCALE, SHIFT), OUTPUTS(Y)},
+    {OP("com.microsoft", "SkipGroupNorm", 1, LAYER_GROUP_NORM, group_norm_types), INPUTS(X, SCALE, SHIFT, SKIP, MAYBE_BIAS),
+     OUTPUTS(Y, MAYBE_SUM)},
 };
 
-const int norma_ort_ops_count = (int)(sizeof norma_ort_ops / sizeof norma_ort_ops[0]);
+const int norma_ort_ops_count = COUNT(norma_ort_ops);
 
 norma_dtype norma_ort_type_of(const op_typing *typing, type_class type)
 {
