@@ -97,7 +97,11 @@ static norma_status check_args(const norma_plan *plan, const norma_args *args)
 {
     for (int i = 0; i < plan->operands_count; i++) {
         const norma_operand *operand = &plan->operands[i];
-        const norma_status status = norma_operand_check(operand, norma_operand_get(operand, args));
+        const void *data = norma_operand_get(operand, args);
+        if (!data && !operand->needed) { /* most: of a small norm calls are a good part */
+            continue;
+        }
+        const norma_status status = norma_operand_check(operand, data);
         if (status != NORMA_SUCCESS) {
             return status;
         }
@@ -128,16 +132,18 @@ norma_status norma_run(const norma_plan *plan, const norma_args *args)
     const norma_problem *problem = &plan->problem;
     const bool sums_apart =
         norma_sums_apart(problem, plan->blocking.threads) || (problem->sums && (known.running_mean || !known.y));
-    const norma_args rest = sums_apart ? norma_drive_sum(plan, &known) : known;
+    if (sums_apart) {
+        known = norma_drive_sum(plan, &known);
+    }
     switch (problem->geometry) {
     case NORMA_ROWS:
-        norma_drive_rows(plan, &rest);
+        norma_drive_rows(plan, &known);
         break;
     case NORMA_PLANES:
-        norma_drive_planes(plan, &rest);
+        norma_drive_planes(plan, &known);
         break;
     case NORMA_FIBERS:
-        norma_drive_fibers(plan, &rest);
+        norma_drive_fibers(plan, &known);
         break;
     }
     norma_running_count(&known);

@@ -339,6 +339,7 @@ OrtStatus *norma_ort_chain_layer(const graph *g, const chain *c, layer *l)
     for (int i = INPUT_SCALE; i < LAYER_INPUTS; i++) {
         if (c->input[i] >= 0) {
             norma_ort_read_constant(&g->value[c->input[i]], &l->known[i]);
+            l->known[i].data = NULL; /* the graph's, which does not live as long */
         }
     }
     return NULL;

@@ -39,16 +39,35 @@ static bool same_shape(const tensor *a, const tensor *b)
                                                  !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0])));
 }
 
-static uint64_t hash_of(const tensor in[LAYER_INPUTS])
+/* A constant's shape need not be read, hashed and compared at each run, which would cost more than a small norm. */
+static bool is_known(const layer *l, int input)
+{
+    return l->known[input].rank > 0;
+}
+
+static uint64_t hash_of(const layer *l, const tensor in[LAYER_INPUTS])
 {
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a's, by words */
     for (int i = 0; i < LAYER_INPUTS; i++) {
-        for (int k = 0; in[i].data && k < in[i].rank; k++) {
+        if (!in[i].data || is_known(l, i)) {
+            continue;
+        }
+        for (int k = 0; k < in[i].rank; k++) {
             hash = (hash ^ (uint64_t)in[i].shape[k]) * 0x100000001b3u;
         }
         hash = (hash ^ (uint64_t)i) * 0x100000001b3u;
     }
     return hash | 1; /* 0 is an empty slot */
+}
+
+static OrtStatus *prepare(const layer *l, const tensor in[LAYER_INPUTS], prepared **out)
+{
+    tensor all[LAYER_INPUTS];
+    for (int i = 0; i < LAYER_INPUTS; i++) {
+        all[i] = in[i].data && is_known(l, i) ? l->known[i] : in[i];
+        all[i].data = in[i].data;
+    }
+    return norma_ort_prepare(l, all, out);
 }
 
 /* How a layer holds what was prepared: in a slot, or, with every slot in use, alone. */
@@ -59,20 +78,20 @@ typedef struct holding {
 
 static OrtStatus *hold(layer *l, const tensor in[LAYER_INPUTS], holding *h)
 {
-    const uint64_t hash = hash_of(in);
+    const uint64_t hash = hash_of(l, in);
     int from = 0;
     while ((h->slot = norma_ort_cache_find(&l->cache, hash, &from))) {
         h->content = h->slot->content;
         bool same = true;
         for (int i = 0; i < LAYER_INPUTS && same; i++) {
-            same = same_shape(&in[i], &h->content->key[i]);
+            same = is_known(l, i) || same_shape(&in[i], &h->content->key[i]);
         }
         if (same) {
             return NULL;
         }
         norma_ort_cache_release(h->slot);
     }
-    OrtStatus *status = norma_ort_prepare(l, in, &h->content);
+    OrtStatus *status = prepare(l, in, &h->content);
     if (!status) {
         h->slot = norma_ort_cache_insert(&l->cache, hash, h->content);
     }
@@ -96,7 +115,7 @@ typedef struct layer_run {
     const layer *layer;
     prepared *prepared;
     session_pool pool;
-    const tensor *in;
+    const tensor *in; /* of constants data alone */
     char *scratch;
     char *out[LAYER_OUTPUTS]; /* the engine's, NULL: absent */
 } layer_run;
@@ -107,13 +126,15 @@ static OrtStatus *read_inputs(const layer *l, OrtKernelContext *context, tensor 
     for (int i = 0; i < LAYER_INPUTS && !status; i++) {
         in[i].data = NULL;
         const OrtValue *value = NULL;
+        if (l->known[i].data) {
+            in[i].data = l->known[i].data;
+            continue;
+        }
         if (l->input[i] < 0) {
             continue;
         }
         status = norma_ort->KernelContext_GetInput(context, (size_t)l->input[i], &value);
-        if (!status && value && l->known[i].rank) {
-            /* A constant's shape need not be asked for again, which would cost more than a small norm. */
-            in[i] = l->known[i];
+        if (!status && value && is_known(l, i)) {
             void *data;
             status = norma_ort->GetTensorMutableData((OrtValue *)(uintptr_t)value, &data);
             in[i].data = data;
@@ -205,40 +226,41 @@ static char *statistic_of(const layer_run *run, layer_output which)
 }
 
 /* The norma_args of the first block. */
-static norma_args args_of(layer_run *run)
+static void set_args(layer_run *run, norma_args *args)
 {
     const prepared *p = run->prepared;
     const layer *l = run->layer;
-    norma_args args = {.struct_size = sizeof args, .pool = &run->pool};
-    args.x = operand_of(run, INPUT_X);
-    args.residual = operand_of(run, INPUT_RESIDUAL);
-    args.y = run->out[OUTPUT_Y];
-    args.sum = run->out[OUTPUT_SUM];
-    args.residual_bias = operand_of(run, INPUT_BIAS);
-    args.residual_gate = operand_of(run, INPUT_GATE);
+    memset(args, 0, sizeof *args);
+    args->struct_size = sizeof *args;
+    args->pool = &run->pool;
+    args->x = operand_of(run, INPUT_X);
+    args->residual = operand_of(run, INPUT_RESIDUAL);
+    args->y = run->out[OUTPUT_Y];
+    args->sum = run->out[OUTPUT_SUM];
+    args->residual_bias = operand_of(run, INPUT_BIAS);
+    args->residual_gate = operand_of(run, INPUT_GATE);
     if (p->adds) {
-        args.x = add_before(run);
-        args.residual = args.residual_bias = args.sum = NULL;
+        args->x = add_before(run);
+        args->residual = args->residual_bias = args->sum = NULL;
     }
     if (p->modulated) {
-        args.modulation_scale = operand_of(run, INPUT_SCALE);
-        args.modulation_shift = operand_of(run, INPUT_SHIFT);
+        args->modulation_scale = operand_of(run, INPUT_SCALE);
+        args->modulation_shift = operand_of(run, INPUT_SHIFT);
     } else {
-        args.scale = operand_of(run, INPUT_SCALE);
-        args.shift = operand_of(run, INPUT_SHIFT);
+        args->scale = operand_of(run, INPUT_SCALE);
+        args->shift = operand_of(run, INPUT_SHIFT);
     }
     if (l->kind == LAYER_BATCH_NORM && l->training) {
-        args.running_mean = statistic_of(run, OUTPUT_MEAN);
-        args.running_variance = statistic_of(run, OUTPUT_RSTD);
-        norma_ort_convert(operand_of(run, INPUT_MEAN), p->stat_dtype, args.running_mean, p->stat_dtype, p->stat_count);
-        norma_ort_convert(operand_of(run, INPUT_VARIANCE), p->stat_dtype, args.running_variance, p->stat_dtype, p->stat_count);
+        args->running_mean = statistic_of(run, OUTPUT_MEAN);
+        args->running_variance = statistic_of(run, OUTPUT_RSTD);
+        norma_ort_convert(operand_of(run, INPUT_MEAN), p->stat_dtype, args->running_mean, p->stat_dtype, p->stat_count);
+        norma_ort_convert(operand_of(run, INPUT_VARIANCE), p->stat_dtype, args->running_variance, p->stat_dtype, p->stat_count);
     } else {
-        args.mean = statistic_of(run, OUTPUT_MEAN);
-        args.rstd = statistic_of(run, OUTPUT_RSTD);
-        args.given_mean = operand_of(run, INPUT_MEAN);
-        args.given_variance = operand_of(run, INPUT_VARIANCE);
+        args->mean = statistic_of(run, OUTPUT_MEAN);
+        args->rstd = statistic_of(run, OUTPUT_RSTD);
+        args->given_mean = operand_of(run, INPUT_MEAN);
+        args->given_variance = operand_of(run, INPUT_VARIANCE);
     }
-    return args;
 }
 
 static void *advance(void *pointer, size_t bytes)
@@ -250,7 +272,8 @@ static OrtStatus *run_blocks(layer_run *run)
 {
     const prepared *p = run->prepared;
     const size_t stat_bytes = (size_t)p->stat_count * norma_ort_dtype_size(p->stat_dtype);
-    norma_args args = args_of(run);
+    norma_args args;
+    set_args(run, &args);
     for (int64_t block = 0; block < p->blocks; block++) {
         const norma_status status = norma_run(p->plan, &args);
         if (status != NORMA_SUCCESS) {

@@ -62,7 +62,7 @@ typedef struct layer {
     int input[LAYER_INPUTS];    /* place among the node's inputs, -1: absent */
     int output[LAYER_OUTPUTS];  /* likewise */
     norma_dtype stat_dtype[2];  /* of OUTPUT_MEAN and OUTPUT_RSTD */
-    tensor known[LAYER_INPUTS]; /* type and shape of constants; data is NULL where they are read at each run */
+    tensor known[LAYER_INPUTS]; /* constants; data is NULL where it is asked for at each run */
     plan_cache cache;
 } layer;
 
