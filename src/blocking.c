@@ -75,7 +75,8 @@ static norma_isa isa_of(const norma_problem *problem, const sizes *s, norma_isa 
     const bool wide = isa == NORMA_ISA_AVX512 || isa == NORMA_ISA_AVX512_BF16;
     const bool copies =
         problem->given && problem->geometry == NORMA_ROWS && problem->dtype == NORMA_F32 && !problem->epilogue.any;
-    return wide && copies && s->row > PAGE / 2 ? NORMA_ISA_AVX2 : isa;
+    const bool far = s->row > PAGE / 2 && s->tensors > at_least(s->l2, 1024 * 1024);
+    return wide && copies && far ? NORMA_ISA_AVX2 : isa;
 }
 
 /* How far pairs of rows that stay in the caches are prefetched: not past the last, and not out of L1. */
