@@ -73,8 +73,8 @@ static bool stream_of(const norma_problem *problem, const sizes *s, norma_isa is
 static norma_isa isa_of(const norma_problem *problem, const sizes *s, norma_isa isa)
 {
     const bool wide = isa == NORMA_ISA_AVX512 || isa == NORMA_ISA_AVX512_BF16;
-    const bool copies =
-        problem->given && problem->geometry == NORMA_ROWS && problem->dtype == NORMA_F32 && !problem->epilogue.any;
+    const bool clamps = !problem->epilogue.any || problem->epilogue.clamps;
+    const bool copies = problem->given && problem->geometry == NORMA_ROWS && problem->dtype == NORMA_F32 && clamps;
     const bool far = s->row > PAGE / 2 && s->tensors > at_least(s->l2, 1024 * 1024);
     return wide && copies && far ? NORMA_ISA_AVX2 : isa;
 }

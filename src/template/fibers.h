@@ -33,15 +33,14 @@ typedef struct fiber_rows {
     int64_t y_stride;
     int64_t count;
     int64_t ahead;
-    const norma_epilogue *epilogue;
+    real least, most; /* of a clamp; held here, since compilers would read the epilogue again after each store */
 } fiber_rows;
 
 INLINE vec write_one(fiber_step step, const fiber_rows *rows, int64_t k, vec x, vec center, vec factor, vec low)
 {
     const vec out = step.statistic == NORMA_MOMENTS ? V(fma)(V(sub)(x, center), factor, low) : V(mul)(x, factor);
     if (step.clamp) {
-        return epilogue_clamp(out, V(set1)(epilogue_bound(rows->epilogue->alpha)),
-                              V(set1)(epilogue_bound(rows->epilogue->beta)));
+        return epilogue_clamp(out, V(set1)(rows->least), V(set1)(rows->most));
     }
     return step.affine ? V(fma)(out, V(set1)(parameter_at(&rows->scale, k)), V(set1)(parameter_at(&rows->shift, k))) : out;
 }
@@ -93,8 +92,11 @@ INLINE void write_rows(fiber_step step, const strip *s, int64_t columns, int64_t
                        .x_stride = inner->x_stride,
                        .y_stride = inner->y_stride,
                        .count = count,
-                       .epilogue = job->epilogue,
                        .ahead = s->backwards ? -job->blocking->ahead : job->blocking->ahead};
+    if (step.clamp) {
+        rows.least = epilogue_bound(job->epilogue->alpha);
+        rows.most = epilogue_bound(job->epilogue->beta);
+    }
     if (step.affine) {
         rows.scale = parameters_from(parameters_of(job->scale, job->wide, ones), row);
         rows.shift = parameters_from(parameters_of(job->shift, job->wide, negative_zeros), row);

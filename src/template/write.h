@@ -32,6 +32,7 @@ typedef struct out_rows {
     const norma_rows_job *job; /* whose epilogue and companions they have, or NULL for none; or whose channels */
     int64_t row;               /* of the job; this and the next two with any epilogue */
     bool own_shift;            /* as in write_step, decided at run time */
+    real least, most;          /* of a clamp; held here, since compilers would read the epilogue again after each store */
     int64_t channel;     /* of the first element, counted on over all rows; this and the next two where the step has channels */
     int64_t channels;    /* after the last comes the first */
     int64_t per_channel; /* elements */
@@ -79,8 +80,7 @@ INLINE vec write_clamped(write_step step, const out_rows *rows, vec y)
     if (step.epilogue != EPILOGUE_CLAMP) {
         return y;
     }
-    const norma_epilogue *e = rows->job->epilogue;
-    return epilogue_clamp(y, V(set1)(epilogue_bound(e->alpha)), V(set1)(epilogue_bound(e->beta)));
+    return epilogue_clamp(y, V(set1)(rows->least), V(set1)(rows->most));
 }
 
 INLINE vec load_scale(write_step step, const out_rows *rows, int64_t i, int k, int lanes)
