@@ -99,7 +99,7 @@ class Cases(BenchTest):
                            ("rms_norm/f31/rows/1x2\n", "is no type (f32, f64, bf16, f16, s8, u8"),
                            ("rms_norm/f32/nchw/1x2x3x4\n", "is no layout of rms_norm"),
                            ("rms_norm/f32/rows/1x2x3x4\n", "'1x2x3x4' is no shape: expected rows x columns, as in 512x1024, or N x T x C"),
-                           ("rms_norm+modulate+add/f32-s8/rows/1x2\n", "is no op"),
+                           ("rms_norm+add+modulate/f32-s8/rows/1x2\n", "is no op"),
                            ("group_norm+gate/f32/nchw/1x32x2x2\n", "is no layout of group_norm"),
                            ("rms_norm/f32-s9/rows/1x2\n", "is no type"),
                            ("batch_norm/f32/nchw/1x2x3\n", "expected N x C x H x W or N x C x D x H x W"),
