@@ -86,8 +86,9 @@ void bench_problem_make(bench_problem *problem, const case_spec *spec)
     problem->quick = spec->quick;
     problem->given = spec->given;
     problem->backward = spec->backward;
-    problem->scale = spec->op == NORMA_LAYER_NORM || spec->op == NORMA_RMS_NORM || spec->op == NORMA_CHANNEL_NORM;
-    problem->shift = spec->op == NORMA_LAYER_NORM || spec->op == NORMA_CHANNEL_NORM;
+    const bool own = !spec->modulated; /* where samples have a scale and a shift, models have no others */
+    problem->scale = own && (spec->op == NORMA_LAYER_NORM || spec->op == NORMA_RMS_NORM || spec->op == NORMA_CHANNEL_NORM);
+    problem->shift = own && (spec->op == NORMA_LAYER_NORM || spec->op == NORMA_CHANNEL_NORM);
     problem->sets = sets_of(spec);
     problem->elements = problem->sets.count * problem->sets.pieces * problem->sets.length;
     problem->element_size = norma_dtype_size(spec->dtype);

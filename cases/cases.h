@@ -5,10 +5,10 @@
  * rows x columns, or N x T x C, or N x C x H x W in both channel layouts, or N x C x D x H x W. mvn in nchw is over all axes
  * but C; group_norm has 32 groups; batch_norm_given is batch norm with given statistics, as for inference. add+layer_norm adds
  * a residual first and stores the sum; layer_norm+add adds it afterwards; layer_norm+silu has an activation, by
- * norma_activation_name(). Of rows there is more: layer_norm+modulate scales and shifts each sample (of rows N x T x C), gate+
- * layer_norm+modulate adds a gated residual first, rms_norm+gate is multiplied by the SiLU of a gate. Beside bf16 and f16 scale
- * and shift are f32. The type f32-bf16 is that of x and that of y; integers have one scale, but y of rows one per row.
- * layer_norm_backward is the way back, batch_norm_given_backward that with given statistics.
+ * norma_activation_name(). Of rows there is more: layer_norm+modulate scales and shifts each sample (of rows N x T x C) and
+ * nothing else, gate+ layer_norm+modulate adds a gated residual first, rms_norm+gate is multiplied by the SiLU of a gate.
+ * Beside bf16 and f16 scale and shift are f32. The type f32-bf16 is that of x and that of y; integers have one scale, but y of
+ * rows one per row. layer_norm_backward is the way back, batch_norm_given_backward that with given statistics.
  */
 #ifndef NORMA_CASES_H
 #define NORMA_CASES_H

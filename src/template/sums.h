@@ -15,6 +15,36 @@ INLINE void store_sums(const norma_sum_job *job, int64_t at, const real *tile, i
     }
 }
 
+/* A vector of sums, or its first lanes, likewise. */
+INLINE void store_sum(element *sum, element *copy, vec v, int lanes)
+{
+    if (lanes < NORMA_WIDTH) {
+        M(store_part)(sum, v, lanes);
+    } else if (copy) {
+        M(stream)(sum, v);
+    } else {
+        M(store)(sum, v);
+    }
+    if (copy) {
+        lanes < NORMA_WIDTH ? M(store_part)(copy, v, lanes) : M(store)(copy, v);
+    }
+}
+
+/* Elements [at, end) of a row, with x of the residual's type: in one pass. */
+NOINLINE void sum_alike(const norma_sum_job *job, parameters bias, parameters gate, int64_t at, int64_t end, element *copy)
+{
+    const int64_t row = at / job->length * job->length, first = at;
+    const element *x = job->x, *residual = job->residual;
+    element *sum = job->sum;
+    NO_UNROLL
+    for (; at < end; at += NORMA_WIDTH) {
+        const int lanes = end - at < NORMA_WIDTH ? (int)(end - at) : NORMA_WIDTH;
+        const vec by = load_parameters(&gate, at - row, 0, lanes);
+        const vec v = V(fma)(by, load_lanes(residual + at, lanes), load_lanes(x + at, lanes));
+        store_sum(sum + at, copy ? copy + (at - first) : NULL, V(add)(v, load_parameters(&bias, at - row, 0, lanes)), lanes);
+    }
+}
+
 /* Elements [at, end), all of one row; copy or NULL, from element `at` on. */
 NOINLINE void sum_row(const norma_sum_job *job, int64_t at, int64_t end, element *copy)
 {
@@ -23,6 +53,10 @@ NOINLINE void sum_row(const norma_sum_job *job, int64_t at, int64_t end, element
     const parameters bias = parameters_of(job->bias, job->wide, negative_zeros);
     const parameters residual_gate =
         parameters_from(parameters_of(job->residual_gate, job->wide, ones), row / job->gate_rows * job->length);
+    if (job->residual && job->x_dtype == ELEMENT_DTYPE) {
+        sum_alike(job, bias, residual_gate, at, end, copy);
+        return;
+    }
     for (; at < end; at += TILE) {
         const int count = end - at < TILE ? (int)(end - at) : TILE;
         const int64_t index = at - row * job->length;
@@ -42,21 +76,6 @@ NOINLINE void sum_row(const norma_sum_job *job, int64_t at, int64_t end, element
             V(store)(tile + k, V(add)(x, load_parameters(&bias, index + k, 0, lanes)));
         }
         store_sums(job, at, tile, count, copy ? copy + (at - first) : NULL);
-    }
-}
-
-/* A vector of sums, or its first lanes, likewise. */
-INLINE void store_sum(element *sum, element *copy, vec v, int lanes)
-{
-    if (lanes < NORMA_WIDTH) {
-        M(store_part)(sum, v, lanes);
-    } else if (copy) {
-        M(stream)(sum, v);
-    } else {
-        M(store)(sum, v);
-    }
-    if (copy) {
-        lanes < NORMA_WIDTH ? M(store_part)(copy, v, lanes) : M(store)(copy, v);
     }
 }
 

@@ -253,7 +253,7 @@ class TuneTest(unittest.TestCase):
     def test_mistakes_in_shapes(self):
         for line, says in [("layer_norms/f32/rows/8x8", "is no op"), ("layer_norm/f8/rows/8x8", "is no type"),
                            ("layer_norm/f32/nchw/8x8x8x8", "is no layout"), ("batch_norm/f32/rows/8x8", "is no layout"),
-                           ("layer_norm/f32/rows/8", "is no shape"), ("layer_norm/f32/rows/8x8x8", "is no shape"),
+                           ("layer_norm/f32/rows/8", "is no shape"), ("layer_norm/f32/rows/8x8x8x8", "is no shape"),
                            ("layer_norm/f32/rows/0x8", "is no shape"), ("layer_norm/f32/rows/8x-8", "is no shape"),
                            ("layer_norm/f32/rows/8x99999999999999999999", "is no shape"),
                            ("batch_norm/f32/nchw/8x8", "is no shape"), ("layer_norm_given/f32/rows/8x8", "is no op"),
