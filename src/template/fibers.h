@@ -40,7 +40,7 @@ INLINE vec write_one(fiber_step step, const fiber_rows *rows, int64_t k, vec x, 
 {
     const vec out = step.statistic == NORMA_MOMENTS ? V(fma)(V(sub)(x, center), factor, low) : V(mul)(x, factor);
     if (step.clamp) {
-        return epilogue_clamp(out, V(set1)(rows->least), V(set1)(rows->most));
+        return activate_clamp(out, V(set1)(rows->least), V(set1)(rows->most));
     }
     return step.affine ? V(fma)(out, V(set1)(parameter_at(&rows->scale, k)), V(set1)(parameter_at(&rows->shift, k))) : out;
 }
@@ -94,8 +94,8 @@ INLINE void write_rows(fiber_step step, const strip *s, int64_t columns, int64_t
                        .count = count,
                        .ahead = s->backwards ? -job->blocking->ahead : job->blocking->ahead};
     if (step.clamp) {
-        rows.least = epilogue_bound(job->epilogue->alpha);
-        rows.most = epilogue_bound(job->epilogue->beta);
+        rows.least = activation_bound(job->epilogue->alpha);
+        rows.most = activation_bound(job->epilogue->beta);
     }
     if (step.affine) {
         rows.scale = parameters_from(parameters_of(job->scale, job->wide, ones), row);

@@ -40,8 +40,8 @@ INLINE void apply_pieces(write_step step, const norma_rows_job *job, const norma
         out.own_shift = pieces->affine->own_shift;
     }
     if (step.epilogue == EPILOGUE_CLAMP) {
-        out.least = epilogue_bound(job->epilogue->alpha);
-        out.most = epilogue_bound(job->epilogue->beta);
+        out.least = activation_bound(job->epilogue->alpha);
+        out.most = activation_bound(job->epilogue->beta);
     }
     const bool quantized = step.epilogue == EPILOGUE_ANY && pieces->affine_for_each &&
                            job->epilogue->quantization == NORMA_QUANTIZATION_PER_CHANNEL;

@@ -80,7 +80,7 @@ INLINE vec write_clamped(write_step step, const out_rows *rows, vec y)
     if (step.epilogue != EPILOGUE_CLAMP) {
         return y;
     }
-    return epilogue_clamp(y, V(set1)(rows->least), V(set1)(rows->most));
+    return activate_clamp(y, V(set1)(rows->least), V(set1)(rows->most));
 }
 
 INLINE vec load_scale(write_step step, const out_rows *rows, int64_t i, int k, int lanes)
