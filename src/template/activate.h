@@ -224,19 +224,32 @@ NOINLINE void activate_lanes(norma_activation activation, double alpha, double b
     activate_from(vector_of_lanes, from, 0, activation, alpha, beta, &to, count);
 }
 
-/* x of a row through its affine and an activation. */
+/* x of a row through its affine and an activation; of narrow types through the affine alone, for their loops ask for the type
+ * of scale and shift, and the y of theirs is converted by a pass of its own anyway. */
 NOINLINE void activate_row(norma_activation activation, double alpha, double beta, const tile_affine *affine, int64_t i,
                            tile_target to, int count)
 {
-    const tile_affine a = *affine;
-    activate_from(vector_of_row, &a, i, activation, alpha, beta, &to, count);
+    tile_affine a = *affine;
+    if (!NORMA_NARROW) {
+        activate_from(vector_of_row, &a, i, activation, alpha, beta, &to, count);
+    } else if (a.scale.wide) {
+        a.scale.wide = a.shift.wide = true; /* known to the compiler now */
+        EACH_VECTOR_FROM(vector_of_row, &a, i, &to, count, x);
+    } else {
+        a.scale.wide = a.shift.wide = false;
+        EACH_VECTOR_FROM(vector_of_row, &a, i, &to, count, x);
+    }
 }
 
 NOINLINE void activate_own(norma_activation activation, double alpha, double beta, const tile_affine *affine, int64_t i,
                            tile_target to, int count)
 {
     const tile_affine a = *affine;
-    activate_from(vector_of_own, &a, i, activation, alpha, beta, &to, count);
+    if (!NORMA_NARROW) {
+        activate_from(vector_of_own, &a, i, activation, alpha, beta, &to, count);
+    } else {
+        EACH_VECTOR_FROM(vector_of_own, &a, i, &to, count, x);
+    }
 }
 
 #endif

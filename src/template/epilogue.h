@@ -190,7 +190,7 @@ NOINLINE void measure_tile(real *extremes, real *tile, int count)
 /* Whether a line's activation comes right after the affine, and so can be one pass with it. */
 INLINE bool starts_activated(const epilogue_line *line)
 {
-    return !line->modulated && !line->residual;
+    return !NORMA_NARROW && !line->modulated && !line->residual;
 }
 
 /* `count` elements of a row from element i on, as far as a tile goes: its affine and, if that comes next, the activation. `own`
