@@ -21,54 +21,11 @@ const norma_backward_kernel *norma_backward_find(norma_dtype dtype, norma_isa is
     return kernels[dtype][isa];
 }
 
-norma_backward_way norma_backward_way_of(const norma_problem *problem)
-{
-    if (problem->geometry == NORMA_FIBERS) {
-        return problem->takes_scale && !problem->channels ? NORMA_ALONG_ROWS : NORMA_BY_COLUMNS;
-    }
-    const bool along =
-        problem->geometry == NORMA_ROWS && !problem->given && (!problem->channels || norma_channels_along(problem));
-    return along ? NORMA_BY_ROWS : NORMA_BY_RUNS;
-}
-
-static norma_backward_space space_of(const norma_problem *problem)
-{
-    const norma_backward_space none = {0, 0, 0, 0, 0};
-    if (problem->empty) {
-        return none;
-    }
-    switch (norma_backward_way_of(problem)) {
-    case NORMA_BY_ROWS:
-        return norma_backward_rows_space(problem);
-    case NORMA_BY_RUNS:
-        return norma_backward_runs_space(problem);
-    case NORMA_BY_COLUMNS:
-        return norma_backward_columns_space(problem);
-    default:
-        return norma_backward_along_space(problem);
-    }
-}
-
-size_t norma_backward_workspace(const norma_plan *plan)
-{
-    if (!plan) {
-        return 0;
-    }
-    const norma_backward_space space = space_of(&plan->problem);
-    const int64_t bytes = space.sets + space.sums + space.parameters + space.leaves + space.scale;
-    return (size_t)norma_divide_up(bytes, alignof(double)) * alignof(double);
-}
-
 /* What there are gradients of: of activations those that follow from y. */
 static norma_status check_plan(const norma_plan *plan)
 {
     const norma_problem *problem = &plan->problem;
     const norma_epilogue *e = &problem->epilogue;
-    if (plan->desc.modulation) {
-        return norma_fail(NORMA_UNSUPPORTED,
-                          "plan: norma_backward goes through no modulation; modulate after the norm, in a pass of its own, and "
-                          "give norma_backward what that passes back as dy");
-    }
     if (plan->desc.gate || plan->desc.residual_gate) {
         return norma_fail(NORMA_UNSUPPORTED, "plan: norma_backward goes through no gates, the plan has a %s",
                           plan->desc.gate ? "gate" : "residual_gate");
@@ -87,9 +44,16 @@ static norma_status check_plan(const norma_plan *plan)
     return NORMA_SUCCESS;
 }
 
-enum { TENSORS_MAX = 16, TENSOR_X = 0, TENSOR_DY = 1, TENSOR_Y = 2, TENSOR_DSUM = 3, TENSOR_DX = 4, TENSOR_DRESIDUAL = 5 };
+enum { TENSORS_MAX = 20, TENSOR_X = 0, TENSOR_DY = 1, TENSOR_Y = 2, TENSOR_DSUM = 3, TENSOR_DX = 4, TENSOR_DRESIDUAL = 5 };
 
 #define FIELD(member) #member, offsetof(norma_backward_args, member)
+
+/* Elements of a modulation. */
+static int64_t modulations_of(const norma_problem *problem)
+{
+    return problem->modulated == NORMA_MODULATED_ELEMENTS ? norma_problem_elements(problem)
+                                                          : problem->samples * norma_problem_parameters(problem);
+}
 
 /* The tensors, those above first, and the mask and the workspace, which are bytes, last. */
 static int tensors_of(const norma_plan *plan, const norma_backward_args *args, norma_operand *tensors)
@@ -99,6 +63,8 @@ static int tensors_of(const norma_plan *plan, const norma_backward_args *args, n
     const norma_dtype x = problem->dtype, parameter = problem->parameter_dtype, statistic = problem->statistic_dtype;
     const int64_t parameters = norma_problem_parameters(problem), sets = problem->sets;
     const int64_t elements = norma_problem_elements(problem);
+    const bool modulated = problem->modulated != NORMA_MODULATED_NOT;
+    const int64_t modulations = modulations_of(problem);
     const norma_operand all[] = {
         {FIELD(x), x, problem->x_span, false, true, some},
         {FIELD(dy), x, problem->y_span, false, true, some},
@@ -113,6 +79,10 @@ static int tensors_of(const norma_plan *plan, const norma_backward_args *args, n
         {FIELD(rstd), statistic, sets, false, !given, some && args->mean},
         {FIELD(given_mean), statistic, problem->channels, false, given, some && given},
         {FIELD(given_variance), statistic, problem->channels, false, given, some && given},
+        {FIELD(shift), parameter, parameters, false, modulated && problem->takes_shift, false},
+        {FIELD(modulation_scale), parameter, modulations, false, modulated, false},
+        {FIELD(dmodulation_scale), parameter, modulations, true, modulated, false},
+        {FIELD(dmodulation_shift), parameter, modulations, true, modulated, false},
     };
     const int count = sizeof all / sizeof *all;
     memcpy(tensors, all, sizeof all);
@@ -181,8 +151,10 @@ static norma_status check_mask(const norma_plan *plan, const norma_backward_args
 
 static norma_status check_outputs(const norma_plan *plan, const norma_backward_args *args)
 {
-    if (!args->dx && !args->dscale && !args->dshift && !args->dresidual) {
-        return norma_fail(NORMA_INVALID_ARGUMENT, "args.dx: expected dx, dscale, dshift or dresidual, got none of them");
+    const bool modulation = args->dmodulation_scale || args->dmodulation_shift;
+    if (!args->dx && !args->dscale && !args->dshift && !args->dresidual && !modulation) {
+        return norma_fail(NORMA_INVALID_ARGUMENT,
+                          "args.dx: expected dx, dscale, dshift, dresidual or a gradient of modulation, got none of them");
     }
     const size_t least = norma_backward_workspace(plan);
     if (least > 0 && !args->workspace) {
@@ -220,48 +192,15 @@ static norma_status check_args(const norma_plan *plan, const norma_backward_args
 static void clear_parameters(const norma_plan *plan, const norma_backward_args *args)
 {
     const norma_problem *problem = &plan->problem;
-    const size_t size = (size_t)norma_problem_parameters(problem) * norma_dtype_size(problem->parameter_dtype);
-    if (args->dscale && size > 0) {
-        memset(args->dscale, 0, size);
-    }
-    if (args->dshift && size > 0) {
-        memset(args->dshift, 0, size);
-    }
-}
-
-/* Joint work of all drivers, then the one that suits the problem. */
-static void drive(norma_backward_run *run)
-{
-    const norma_problem *problem = &run->plan->problem;
-    const norma_backward_way way = norma_backward_way_of(problem);
-    const norma_backward_space space = space_of(problem);
-    char *at = run->args->workspace;
-    norma_set *sets = (norma_set *)(void *)at;
-    run->cells.sums = (norma_sums *)(void *)(at + space.sets);
-    run->parameters = (double *)(void *)(at + space.sets + space.sums);
-    if (run->args->dresidual) {
-        norma_backward_residual(run);
-    }
-    if (!run->args->dx && !norma_wants_parameters(run)) {
-        return;
-    }
-    const bool again = !problem->given && !run->args->rstd;
-    switch (way) {
-    case NORMA_BY_ROWS: /* computes statistics again as it goes */
-        norma_backward_by_rows(run);
-        return;
-    case NORMA_BY_RUNS:
-        if (again) {
-            norma_backward_sets_of_runs(run, sets);
+    const size_t size = norma_dtype_size(problem->parameter_dtype);
+    const size_t parameters = (size_t)norma_problem_parameters(problem) * size;
+    const size_t modulations = (size_t)modulations_of(problem) * size;
+    void *const tensors[] = {args->dscale, args->dshift, args->dmodulation_scale, args->dmodulation_shift};
+    for (int i = 0; i < 4; i++) {
+        const size_t count = i < 2 ? parameters : modulations;
+        if (tensors[i] && count > 0) {
+            memset(tensors[i], 0, count);
         }
-        norma_backward_by_runs(run);
-        return;
-    case NORMA_BY_COLUMNS:
-    case NORMA_ALONG_ROWS:
-        if (again) {
-            norma_backward_sets_of_columns(run, sets);
-        }
-        (way == NORMA_BY_COLUMNS ? norma_backward_by_columns : norma_backward_along_rows)(run);
     }
 }
 
@@ -293,9 +232,10 @@ norma_status norma_backward(const norma_plan *plan, const norma_backward_args *a
         return NORMA_SUCCESS;
     }
     run.kernel = norma_backward_find(plan->problem.dtype, plan->blocking.isa);
-    const norma_gradients at = {known.x, known.dy, known.y, known.mask, 0, known.dsum, known.dx};
+    const norma_gradients at = {
+        .x = known.x, .dy = known.dy, .y = known.y, .mask = known.mask, .dsum = known.dsum, .dx = known.dx};
     run.at = at;
-    drive(&run);
+    norma_backward_drive(&run);
     return NORMA_SUCCESS;
 }
 

@@ -106,11 +106,14 @@ static inline norma_terms norma_terms_of(const norma_normalizer *normalizer, con
 typedef struct norma_gradients {
     const void *x;
     const void *dy;
-    const void *y;       /* dy counts where y is above 0 only; NULL: everywhere */
-    const uint8_t *mask; /* or where a bit is set, */
-    int64_t bit;         /* of which this is the first */
-    const void *dsum;    /* is added to dx; or NULL */
-    void *dx;            /* or NULL */
+    const void *y;          /* dy counts where y is above 0 only; NULL: everywhere */
+    const uint8_t *mask;    /* or where a bit is set, */
+    int64_t bit;            /* of which this is the first */
+    const void *dsum;       /* is added to dx; or NULL */
+    void *dx;               /* or NULL */
+    const void *modulation; /* dy counts 1 + this times, element by element; or NULL */
+    bool modulation_wide;   /* it is of lanes, whatever x is */
+    bool modulation_plain;  /* dy counts this many times, without the 1 + */
 } norma_gradients;
 
 /* Rows whose scale and shift lie along them. */
@@ -121,7 +124,7 @@ typedef struct norma_backward_rows_job {
     int64_t length;
     int64_t x_stride; /* elements from one row to the next, of x and dx, */
     int64_t y_stride; /* of dy and y, */
-    int64_t dense;    /* and of what has no gaps: mask and dsum */
+    int64_t dense;    /* and of what has no gaps: mask, dsum and modulation */
     const norma_normalizer *normalizer;
     void *leaf;     /* lanes: dscale, then dshift of the rows of a leaf so far; NULL: not wanted */
     double *dscale; /* whole leaves are added */

@@ -20,6 +20,8 @@ static const run_option output_options[RUN_OUTPUTS_MAX] = {
     OPTION_GRAD_SCALE,
     OPTION_GRAD_BIAS,
     OPTION_GRAD_RESIDUAL,
+    OPTION_GRAD_MODULATION_SCALE,
+    OPTION_GRAD_MODULATION_SHIFT,
 };
 
 static void add_outputs(run_job *job)
@@ -152,7 +154,10 @@ static bool prepare_backward(run_job *job, norma_args *forward)
     const npy_array *input = &job->files[OPTION_INPUT];
     const npy_type parameter = run_type_of(run_parameter_dtype(&problem->desc));
     norma_backward_args *args = &job->gradients.args;
+    const npy_array *by_scale = &job->files[OPTION_MODULATION_SCALE], *by_shift = &job->files[OPTION_MODULATION_SHIFT];
     bool ok = true;
+    args->dmodulation_scale = make_output(job, OPTION_GRAD_MODULATION_SCALE, parameter, by_scale->rank, by_scale->shape, &ok);
+    args->dmodulation_shift = make_output(job, OPTION_GRAD_MODULATION_SHIFT, parameter, by_shift->rank, by_shift->shape, &ok);
     args->dx = make_output(job, OPTION_GRAD_INPUT, input->type, input->rank, input->shape, &ok);
     args->dresidual = make_output(job, OPTION_GRAD_RESIDUAL, input->type, input->rank, input->shape, &ok);
     args->dscale = make_output(job, OPTION_GRAD_SCALE, parameter, problem->param_rank, problem->param_shape, &ok);

@@ -46,6 +46,8 @@ bool run_backward_compute(run_gradients *gradients, const norma_plan *plan, cons
     args->dy = grad_output;
     args->y = problem->desc.activation == NORMA_RELU ? forward->y : NULL;
     args->scale = forward->scale;
+    args->shift = problem->desc.modulation ? forward->shift : NULL;
+    args->modulation_scale = forward->modulation_scale;
     args->mean = forward->mean;
     args->rstd = forward->rstd;
     args->given_mean = forward->given_mean;

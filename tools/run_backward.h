@@ -5,7 +5,7 @@
 #include "run_ops.h"
 
 typedef struct run_gradients {
-    norma_backward_args args; /* dx, dscale, dshift and dresidual are set by the caller */
+    norma_backward_args args; /* its outputs are set by the caller */
     npy_array kept[4];        /* what the forward run is not asked for and leaves here: y, sum, mean, rstd */
     void *workspace;
 } run_gradients;

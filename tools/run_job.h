@@ -7,7 +7,7 @@
 #include "run_measure.h"
 #include "run_settle.h"
 
-enum { RUN_OUTPUTS_MAX = 14 };
+enum { RUN_OUTPUTS_MAX = 16 };
 
 typedef struct run_job {
     const run_op *op;

@@ -158,6 +158,8 @@ uint64_t run_op_options(const run_op *op)
     uint64_t options = op->takes | run_common_options();
     options |= op->takes & OPTION_BIT(OPTION_SCALE) ? OPTION_BIT(OPTION_GRAD_SCALE) : 0;
     options |= op->takes & OPTION_BIT(OPTION_BIAS) ? OPTION_BIT(OPTION_GRAD_BIAS) : 0;
+    options |= op->takes & OPTION_BIT(OPTION_MODULATION_SCALE) ? OPTION_BIT(OPTION_GRAD_MODULATION_SCALE) : 0;
+    options |= op->takes & OPTION_BIT(OPTION_MODULATION_SHIFT) ? OPTION_BIT(OPTION_GRAD_MODULATION_SHIFT) : 0;
     return options;
 }
 
@@ -176,7 +178,7 @@ const run_op *run_op_find(const char *name)
     return NULL;
 }
 
-/* What an option is nothing without. (To the way back scale, bias and activation matter without an output, too.) */
+/* What an option is nothing without. (To the way back scale, bias, modulation and activation matter without an output, too.) */
 static const struct {
     run_option option, needs;
 } companions[] = {
@@ -199,6 +201,8 @@ static const struct {
     {OPTION_OUTPUT_SCALE_OUT, OPTION_OUTPUT_DTYPE},
     {OPTION_OUTPUT_ZERO_POINT_OUT, OPTION_OUTPUT_SCALE_OUT},
     {OPTION_GRAD_RESIDUAL, OPTION_RESIDUAL},
+    {OPTION_GRAD_MODULATION_SCALE, OPTION_MODULATION_SCALE},
+    {OPTION_GRAD_MODULATION_SHIFT, OPTION_MODULATION_SHIFT},
 };
 
 static const struct {
@@ -212,9 +216,7 @@ static const struct {
     {OPTION_STYLE, OPTION_MODULATION_SCALE, "the style's statistics are the modulation"},
     {OPTION_STYLE, OPTION_MODULATION_SHIFT, "the style's statistics are the modulation"},
     {OPTION_STYLE, OPTION_MEAN, "a style is for the input's own statistics"},
-    {OPTION_BACKWARD, OPTION_STYLE, "there is no way back through modulation"},
-    {OPTION_BACKWARD, OPTION_MODULATION_SCALE, "there is no way back through modulation"},
-    {OPTION_BACKWARD, OPTION_MODULATION_SHIFT, "there is no way back through modulation"},
+    {OPTION_BACKWARD, OPTION_STYLE, "there is no way back to a style"},
     {OPTION_BACKWARD, OPTION_GATE, "there is no way back through gates"},
     {OPTION_BACKWARD, OPTION_RESIDUAL_GATE, "there is no way back through gates"},
 };
@@ -222,7 +224,12 @@ static const struct {
 /* What --backward needs, and what needs it. */
 static bool check_backward(const run_op *op, const run_options *options, tool_failure *failure)
 {
-    const run_option gradients[] = {OPTION_GRAD_INPUT, OPTION_GRAD_SCALE, OPTION_GRAD_BIAS, OPTION_GRAD_RESIDUAL,
+    const run_option gradients[] = {OPTION_GRAD_INPUT,
+                                    OPTION_GRAD_SCALE,
+                                    OPTION_GRAD_BIAS,
+                                    OPTION_GRAD_RESIDUAL,
+                                    OPTION_GRAD_MODULATION_SCALE,
+                                    OPTION_GRAD_MODULATION_SHIFT,
                                     OPTION_GRAD_OUTPUT};
     enum { COUNT = sizeof gradients / sizeof gradients[0] };
     bool wanted = false;
@@ -237,6 +244,13 @@ static bool check_backward(const run_op *op, const run_options *options, tool_fa
                     op->takes & OPTION_BIT(OPTION_SCALE) ? ", --grad-scale FILE or another" : "");
     }
     return true;
+}
+
+/* What the way back takes though no output is written. */
+static bool goes_back(run_option option)
+{
+    return option == OPTION_SCALE || option == OPTION_BIAS || option == OPTION_ACTIVATION ||
+           option == OPTION_MODULATION_SCALE || option == OPTION_MODULATION_SHIFT;
 }
 
 static bool check_companions(const run_op *op, const run_options *options, tool_failure *failure)
@@ -256,8 +270,7 @@ static bool check_companions(const run_op *op, const run_options *options, tool_
     }
     for (size_t i = 0; i < sizeof companions / sizeof companions[0]; i++) {
         const run_option option = companions[i].option, needs = companions[i].needs;
-        const bool goes_back = backward && (option == OPTION_SCALE || option == OPTION_BIAS || option == OPTION_ACTIVATION);
-        if (options->text[option] && !options->text[needs] && !goes_back) {
+        if (options->text[option] && !options->text[needs] && !(backward && goes_back(option))) {
             return fail(failure, EXIT_USER, "--%s needs --%s %s", run_option_name(option), run_option_name(needs),
                         run_option_metavar(needs));
         }

@@ -175,12 +175,11 @@ const option_row option_rows[OPTION_COUNT] = {
     [OPTION_GATE_ACTIVATION] = {"gate-activation", KIND_WORD, ACTIVATION_WORDS,
                                 "What the gate goes through first, with its usual alpha and beta. Without it, silu.",
                                 activations, 0, 0},
-    [OPTION_BACKWARD] =
-        {"backward", KIND_FLAG, "",
-         "Go back as well: from --grad-output to the gradients that are asked for, of which one is needed. "
-         "--output is not. Through no activation but relu, no modulation and no gates, in one type for all, and "
-         "not for lp_norm with --p 1.",
-         NULL, 0, 0},
+    [OPTION_BACKWARD] = {"backward", KIND_FLAG, "",
+                         "Go back as well: from --grad-output to the gradients that are asked for, of which one is needed. "
+                         "--output is not. Through no activation but relu and no gates, in one type for all, and "
+                         "not for lp_norm with --p 1.",
+                         NULL, 0, 0},
     [OPTION_GRAD_OUTPUT] = {"grad-output", KIND_FILE, "FILE",
                             "The gradient of the output, an array of the input's shape. --backward needs it.", NULL, 0, 0},
     [OPTION_GRAD_INPUT] = {"grad-input", KIND_FILE, "FILE",
@@ -190,6 +189,10 @@ const option_row option_rows[OPTION_COUNT] = {
     [OPTION_GRAD_BIAS] = {"grad-bias", KIND_FILE, "FILE", "Where the gradient of bias goes, in its shape.", NULL, 0, 0},
     [OPTION_GRAD_RESIDUAL] = {"grad-residual", KIND_FILE, "FILE", "Where the gradient of a residual goes that is added after.",
                               NULL, 0, 0},
+    [OPTION_GRAD_MODULATION_SCALE] = {"grad-modulation-scale", KIND_FILE, "FILE",
+                                      "Where the gradient of the modulation scale goes, in its shape.", NULL, 0, 0},
+    [OPTION_GRAD_MODULATION_SHIFT] = {"grad-modulation-shift", KIND_FILE, "FILE",
+                                      "Where the gradient of the modulation shift goes, in its shape.", NULL, 0, 0},
     [OPTION_DTYPE] =
         {"dtype", KIND_WORD, "f32|f64|bf16|f16|s8|u8",
          "The type of the input; an input of another type is converted first, but from and to integers. Without it, the file's "

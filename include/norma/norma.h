@@ -567,8 +567,9 @@ NORMA_API size_t norma_plan_describe(const norma_plan *plan, char *buffer, size_
  * ------------------------------------------------------------------------------------------------------------ */
 
 /* The tensors of one backward run of a plan, of the types and strides of its forward run: what belongs to x lies as x, what
- * belongs to y as y. Any of dx, dscale, dshift and dresidual may be NULL. dx may be dy or dsum itself, dresidual a dense dy;
- * otherwise no output may overlap an input or another output. */
+ * belongs to y as y. Any of dx, dscale, dshift, dresidual, dmodulation_scale and dmodulation_shift may be NULL; the last two
+ * are for plans with desc.modulation. dx may be dy or dsum itself, dresidual a dense dy; otherwise no output may overlap an
+ * input or another output. */
 typedef struct norma_backward_args {
     size_t struct_size; /* sizeof(norma_backward_args) */
     const void *x;      /* as in norma_args; with NORMA_RESIDUAL_BEFORE what its sum received */
@@ -586,9 +587,13 @@ typedef struct norma_backward_args {
     const uint8_t *mask; /* its bits: see norma_relu_mask() */
     const void
         *dsum; /* with NORMA_RESIDUAL_BEFORE, or NULL: the gradient that args.sum has from elsewhere, dense; added to dx */
-    void *dresidual; /* out, with NORMA_RESIDUAL_AFTER: the gradient of the residual, dense */
-    void *workspace; /* norma_backward_workspace() bytes, aligned to double; nobody else's during the run */
-    void *pool;      /* goes before the context's pool for this run when not NULL */
+    void *dresidual;              /* out, with NORMA_RESIDUAL_AFTER: the gradient of the residual, dense */
+    void *workspace;              /* norma_backward_workspace() bytes, aligned to double; nobody else's during the run */
+    void *pool;                   /* goes before the context's pool for this run when not NULL */
+    const void *shift;            /* with desc.modulation, as in the forward run: dmodulation_scale depends on it */
+    const void *modulation_scale; /* as in the forward run; modulation_shift changes no gradient */
+    void *dmodulation_scale;      /* out, in the shape and type of modulation_scale, as is the next; either may be NULL */
+    void *dmodulation_shift;
 } norma_backward_args;
 
 /* Bytes that norma_backward() needs beside its tensors, whatever of them is given; 0 for NULL. Follows from the shape alone. */
@@ -601,14 +606,20 @@ NORMA_API size_t norma_backward_workspace(const norma_plan *plan);
  *
  * RMS norm has no mean(g); Lp norm with p = 2 no mean(g) and a sum for the last mean; with given statistics dx = g / D. Other
  * epsilon_modes than INSIDE and NONE follow D's derivative, of which FLOOR's is 0 below the floor; where D is 0, so is dx.
- * After NORMA_RELU dy counts where y > 0. Rounding before the scale (NORMA_RMS_ROUND_THEN_SCALE) counts as none.
+ * After NORMA_RELU dy counts where y > 0. Rounding before the scale (NORMA_RMS_ROUND_THEN_SCALE) counts as none. Where the plan
+ * modulates v = xn * scale + shift, dy * (1 + modulation_scale) (modulation_scale alone with modulation_plain) stands for dy
+ * above, and
  *
- * dx, dscale and dshift are the same bits for any number of threads and on every instruction set with fused multiply-add, and
- * dx of a set depends on no other set. A saved f32 mean is set right on the way: far from zero it does not hold what xn needs.
+ *     dmodulation_scale = dy * v,   dmodulation_shift = dy,
+ *
+ * summed up over the elements of a sample that share one.
+ *
+ * All gradients are the same bits for any number of threads and on every instruction set with fused multiply-add, and dx of a
+ * set depends on no other set. A saved f32 mean is set right on the way: far from zero it does not hold what xn needs.
  * (Ioffe, Szegedy, arXiv 1502.03167, section 3; Zhang, Sennrich, arXiv 1910.07467, section 4.)
  *
  * Allocates nothing; any threads may run a plan at once, each with a workspace of its own. Errors: NORMA_UNSUPPORTED for an
- * activation other than NORMA_RELU, modulation, gates, x, y or residual of different types or of integers, and for p = 1;
+ * activation other than NORMA_RELU, gates, x, y or residual of different types or of integers, and for p = 1;
  * NORMA_INVALID_ARGUMENT as for norma_run(), for one of mean and rstd without the other, and for y and mask both or neither
  * after NORMA_RELU; nothing is written then. */
 NORMA_API norma_status norma_backward(const norma_plan *plan, const norma_backward_args *args);

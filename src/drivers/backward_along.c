@@ -52,12 +52,7 @@ static void run_strip(const along_share *share, norma_backward_columns_job job, 
     norma_terms terms[NORMA_BACKWARD_STRIP];
     int64_t at, y;
     norma_axes_offset(problem->kept, problem->kept_count, outer, &at, &y);
-    job.at.x = norma_at(plan, job.at.x, at);
-    job.at.dy = norma_at(plan, job.at.dy, at);
-    job.at.y = norma_at(plan, job.at.y, at);
-    job.at.bit = at;
-    job.at.dsum = norma_at(plan, job.at.dsum, at);
-    job.at.dx = norma_out_at(plan, job.at.dx, at);
+    job.at = norma_gradients_at(plan, job.at, at, at, at);
     norma_cells_sets(run, outer, first, last, sets);
     run->kernel->reduce_along(&job, first, last, 0, job.rows, sets, sums);
     for (int64_t i = 0; i < last - first; i++) {
@@ -77,8 +72,8 @@ static void run_segments(void *argument, size_t task)
         .axes_count = problem->reduced_count,
         .rows = problem->runs,
         .fold = 1,
-        .scale = run->args->scale,
-        .wide = norma_wide(run->plan),
+        .scale = run->scale,
+        .wide = run->wide,
         .stream = run->plan->blocking.stream,
     };
     const int64_t last = norma_part_begin(share->shape.segments, share->tasks, (int64_t)task + 1);
@@ -113,6 +108,5 @@ void norma_backward_along_rows(norma_backward_run *run)
             sums[i] += sums[2 * s * problem->runs + i];
         }
     }
-    norma_store_parameters(run, run->args->dscale, 0, problem->runs, sums);
-    norma_store_parameters(run, run->args->dshift, 0, problem->runs, sums + problem->runs);
+    norma_store_along(run, 0, problem->runs, sums, sums + problem->runs);
 }

@@ -19,7 +19,17 @@ norma_set norma_backward_set(const norma_backward_run *run, int64_t set, int64_t
 norma_set norma_cell_set(const norma_backward_run *run, int64_t item, int64_t cell)
 {
     const norma_cells *cells = &run->cells;
-    return norma_backward_set(run, (item * cells->per_item + cell) / cells->group, norma_cell_parameter(cells, cell));
+    const int64_t index = run->whole ? cell : item * cells->per_item + cell;
+    return norma_backward_set(run, index / cells->group, norma_cell_parameter(cells, cell));
+}
+
+/* What multiplies dy of a cell. */
+static double cell_scale(const norma_backward_run *run, int64_t item, int64_t cell)
+{
+    const int64_t parameter = norma_cell_parameter(&run->cells, cell);
+    const bool modulated = run->modulated == NORMA_MODULATED_CHANNELS;
+    const double scale = norma_backward_scale(run, parameter);
+    return modulated ? scale * norma_backward_factor(run, item, parameter) : scale;
 }
 
 /* The sums of a whole cell. */
@@ -32,6 +42,14 @@ static norma_sums cell_sums(const norma_cells *cells, int64_t item, int64_t cell
     return sums;
 }
 
+static norma_sums scaled_sums(const norma_backward_run *run, int64_t item, int64_t cell)
+{
+    const norma_sums sums = cell_sums(&run->cells, item, cell);
+    const double scale = cell_scale(run, item, cell);
+    const norma_sums scaled = {scale * sums.g, scale * sums.gx, sums.x};
+    return scaled;
+}
+
 norma_terms norma_cell_terms(const norma_backward_run *run, int64_t item, int64_t cell)
 {
     const norma_problem *problem = &run->plan->problem;
@@ -39,11 +57,11 @@ norma_terms norma_cell_terms(const norma_backward_run *run, int64_t item, int64_
     const norma_set set = norma_cell_set(run, item, cell);
     norma_sums whole = {0, 0, 0};
     const int64_t first = cell / cells->group * cells->group;
-    for (int64_t i = first; !problem->given && i < first + cells->group; i++) {
-        const norma_sums sums = cell_sums(cells, item, i);
-        const double scale = norma_backward_scale(run, norma_cell_parameter(cells, i));
-        const norma_sums scaled = {scale * sums.g, scale * sums.gx, sums.x};
-        whole = norma_sums_add(whole, scaled);
+    for (int64_t i = first; !problem->given && !run->whole && i < first + cells->group; i++) {
+        whole = norma_sums_add(whole, scaled_sums(run, item, i));
+    }
+    if (run->whole) {
+        whole = run->whole[cell / cells->group];
     }
     return norma_terms_of(&problem->normalizer, &set, &whole, (double)problem->count, problem->given);
 }
@@ -63,8 +81,36 @@ void norma_cells_terms(const norma_backward_run *run, int64_t item, int64_t firs
             of_set = norma_cell_terms(run, item, i);
         }
         terms[i - first] = of_set;
-        terms[i - first].of_g *= norma_backward_scale(run, norma_cell_parameter(&run->cells, i));
+        terms[i - first].of_g *= cell_scale(run, item, i);
     }
+}
+
+typedef struct join_share {
+    const norma_backward_run *run;
+    int64_t tasks;
+} join_share;
+
+static void join_sets(void *argument, size_t task)
+{
+    const join_share *share = argument;
+    const norma_cells *cells = &share->run->cells;
+    const int64_t sets = cells->per_item / cells->group;
+    const int64_t last = norma_part_begin(sets, share->tasks, (int64_t)task + 1);
+    for (int64_t set = norma_part_begin(sets, share->tasks, (int64_t)task); set < last; set++) {
+        norma_sums whole = {0, 0, 0};
+        for (int64_t i = 0; i < cells->items * cells->group; i++) {
+            const int64_t cell = set * cells->group + i % cells->group;
+            whole = norma_sums_add(whole, scaled_sums(share->run, i / cells->group, cell));
+        }
+        share->run->whole[set] = whole;
+    }
+}
+
+void norma_cells_join(const norma_backward_run *run)
+{
+    const int64_t sets = run->cells.per_item / run->cells.group;
+    join_share share = {run, norma_least(run->plan->blocking.threads, sets)};
+    norma_backward_tasks(run, share.tasks, join_sets, &share);
 }
 
 /* Adds what the cells of set `index` of an item give to the sums of their parameters. */
@@ -76,14 +122,31 @@ static void add_set(const norma_backward_run *run, int64_t item, int64_t index)
     double *dscale = run->parameters, *dshift = dscale + problem->channels;
     const bool centered = problem->normalizer.statistic == NORMA_MOMENTS && !problem->given;
     double x = 0;
-    for (int64_t i = first; centered && i < first + cells->group; i++) {
+    for (int64_t i = first; centered && !run->whole && i < first + cells->group; i++) {
         x += cell_sums(cells, item, i).x;
     }
+    if (centered && run->whole) {
+        x = run->whole[index].x;
+    }
+    norma_sums share = {0, 0, 0}; /* of the cells of one parameter */
     for (int64_t i = first; i < first + cells->group; i++) {
         const norma_sums sums = cell_sums(cells, item, i);
         const int64_t parameter = norma_cell_parameter(cells, i);
-        dscale[parameter] += sums.gx - x / (double)problem->count * sums.g;
-        dshift[parameter] += sums.g;
+        const double of_scale = sums.gx - x / (double)problem->count * sums.g;
+        if (run->modulated != NORMA_MODULATED_CHANNELS) {
+            dscale[parameter] += of_scale;
+            dshift[parameter] += sums.g;
+            continue;
+        }
+        const double factor = norma_backward_factor(run, item, parameter);
+        dscale[parameter] += factor * of_scale;
+        dshift[parameter] += factor * sums.g;
+        share.gx += of_scale;
+        share.g += sums.g;
+        if (i + 1 == first + cells->group || norma_cell_parameter(cells, i + 1) != parameter) {
+            norma_store_modulation(run, item, parameter, share.gx, share.g);
+            share.gx = share.g = 0;
+        }
     }
 }
 
@@ -125,6 +188,40 @@ void norma_cells_parameters(norma_backward_run *run)
     if (norma_wants_parameters(run)) {
         norma_backward_tasks(run, share.tasks, add_sets, &share);
     }
+}
+
+void norma_store_modulation(const norma_backward_run *run, int64_t sample, int64_t parameter, double dscale, double dshift)
+{
+    const norma_problem *problem = &run->plan->problem;
+    const int64_t at = sample * norma_problem_parameters(problem) + parameter;
+    if (run->args->dmodulation_scale) {
+        const double sum = norma_backward_scale(run, parameter) * dscale + norma_backward_shift(run, parameter) * dshift;
+        norma_dtype_set(problem->parameter_dtype, run->args->dmodulation_scale, at, sum);
+    }
+    if (run->args->dmodulation_shift) {
+        norma_dtype_set(problem->parameter_dtype, run->args->dmodulation_shift, at, dshift);
+    }
+}
+
+void norma_store_along(const norma_backward_run *run, int64_t first, int64_t count, const double *dscale, const double *dshift)
+{
+    const norma_problem *problem = &run->plan->problem;
+    if (run->totals) {
+        double *of_scale = run->totals + first, *of_shift = of_scale + norma_problem_parameters(problem);
+        for (int64_t i = 0; i < count; i++) {
+            const double factor = norma_backward_factor(run, run->sample, first + i);
+            of_scale[i] = (run->sample ? of_scale[i] : 0) + factor * dscale[i];
+            of_shift[i] = (run->sample ? of_shift[i] : 0) + factor * dshift[i];
+            norma_store_modulation(run, run->sample, first + i, dscale[i], dshift[i]);
+        }
+        if (run->sample + 1 < problem->samples) {
+            return;
+        }
+        dscale = of_scale;
+        dshift = of_shift;
+    }
+    norma_store_parameters(run, run->args->dscale, first, count, dscale);
+    norma_store_parameters(run, run->args->dshift, first, count, dshift);
 }
 
 void norma_store_parameters(const norma_backward_run *run, void *parameters, int64_t first, int64_t count, const double *sums)

@@ -47,6 +47,8 @@ typedef struct columns_share {
     int64_t unit;  /* cells that are one strip, or of one group */
     int64_t units; /* of an item */
     int64_t tasks;
+    bool reduces; /* units are summed up, */
+    bool applies; /* and written */
 } columns_share;
 
 /* The part of cells [cell, last) of an item that is one strip. */
@@ -76,12 +78,7 @@ static norma_backward_columns_job job_of(const columns_share *share, const strip
         .ahead = plan->blocking.ahead,
         .stream = plan->blocking.stream,
     };
-    job.at.x = norma_at(plan, job.at.x, at);
-    job.at.dy = norma_at(plan, job.at.dy, at);
-    job.at.y = norma_at(plan, job.at.y, at);
-    job.at.bit = at;
-    job.at.dsum = norma_at(plan, job.at.dsum, at);
-    job.at.dx = norma_out_at(plan, job.at.dx, at);
+    job.at = norma_gradients_at(plan, job.at, at, at, at);
     return job;
 }
 
@@ -124,12 +121,12 @@ static void run_units(void *argument, size_t task)
     for (int64_t unit = norma_part_begin(units, share->tasks, (int64_t)task); unit < last_unit; unit++) {
         const int64_t item = unit / share->units, first = unit % share->units * share->unit;
         const int64_t last = norma_least(first + share->unit, problem->width);
-        for (int64_t cell = first; needs_sums(run) && cell < last;) {
+        for (int64_t cell = first; share->reduces && cell < last;) {
             const strip_place place = strip_from(share, item, cell, last);
             reduce_segments(share, &place, 0, run->cells.parts);
             cell += place.last - place.first;
         }
-        for (int64_t cell = first; run->at.dx && cell < last;) {
+        for (int64_t cell = first; share->applies && cell < last;) {
             const strip_place place = strip_from(share, item, cell, last);
             apply_rows(share, &place, 0, problem->runs);
             cell += place.last - place.first;
@@ -171,6 +168,27 @@ static void apply_share(void *argument, size_t task)
     run->kernel->settle();
 }
 
+/* Calls `reduce` and `apply`, or one for both, on as many tasks. */
+static void run_phases(columns_share *share, norma_task reduce, norma_task apply)
+{
+    const norma_backward_run *run = share->run;
+    const bool reduces = needs_sums(run), applies = run->at.dx;
+    const bool at_once = reduce == apply && !run->whole;
+    share->reduces = reduces;
+    share->applies = applies && at_once;
+    if (share->reduces || share->applies) {
+        norma_backward_tasks(run, share->tasks, reduce, share);
+    }
+    if (run->whole) {
+        norma_cells_join(run);
+    }
+    share->reduces = false;
+    share->applies = applies;
+    if (applies && !at_once) {
+        norma_backward_tasks(run, share->tasks, apply, share);
+    }
+}
+
 void norma_backward_by_columns(norma_backward_run *run)
 {
     const norma_problem *problem = &run->plan->problem;
@@ -188,14 +206,9 @@ void norma_backward_by_columns(norma_backward_run *run)
     share.tasks = norma_least(share.units * run->cells.items, threads);
     if (share.tasks < threads && problem->runs > NORMA_FIBER_LEAF) {
         share.tasks = threads;
-        if (needs_sums(run)) {
-            norma_backward_tasks(run, share.tasks, reduce_share, &share);
-        }
-        if (run->at.dx) {
-            norma_backward_tasks(run, share.tasks, apply_share, &share);
-        }
+        run_phases(&share, reduce_share, apply_share);
     } else {
-        norma_backward_tasks(run, share.tasks, run_units, &share);
+        run_phases(&share, run_units, run_units);
     }
     norma_cells_parameters(run);
 }

@@ -85,12 +85,7 @@ static void run_unit(const rows_share *share, int64_t unit, double *sums)
     const int64_t to = norma_least(from + share->unit, share->shape.rows);
     norma_backward_rows_job job = share->job;
     const int64_t lane = (int64_t)norma_dtype_size(norma_dtype_of_lanes(plan->problem.dtype));
-    job.at.x = norma_at(plan, job.at.x, turn * job.length);
-    job.at.dy = norma_at(plan, job.at.dy, turn * job.length);
-    job.at.y = norma_at(plan, job.at.y, turn * job.length);
-    job.at.bit = turn * job.length;
-    job.at.dsum = norma_at(plan, job.at.dsum, turn * job.length);
-    job.at.dx = norma_out_at(plan, job.at.dx, turn * job.length);
+    job.at = norma_gradients_at(plan, job.at, turn * job.length, turn * job.length, turn * job.length);
     job.scale = norma_parameter_at(plan, job.scale, turn * job.length);
     if (share->parameters) {
         job.dscale = sums;
@@ -145,8 +140,7 @@ static void merge_share(void *argument, size_t task)
                 sums[length + i] += more[length + i];
             }
         }
-        norma_store_parameters(run, run->args->dscale, turn * length + first, count, sums);
-        norma_store_parameters(run, run->args->dshift, turn * length + first, count, sums + length);
+        norma_store_along(run, turn * length + first, count, sums, sums + length);
     }
 }
 
@@ -171,7 +165,7 @@ static const void *scale_plus_one(const norma_backward_run *run, void *sums)
     const norma_problem *problem = &run->plan->problem;
     const norma_dtype lanes = norma_dtype_of_lanes(problem->dtype);
     for (int64_t i = 0; i < problem->length; i++) {
-        norma_dtype_set(lanes, sums, i, norma_backward_scale(run, i) + 1);
+        norma_dtype_set(lanes, sums, i, norma_backward_scale(run, i));
     }
     return sums;
 }
@@ -181,7 +175,7 @@ void norma_backward_by_rows(norma_backward_run *run)
     const norma_problem *problem = &run->plan->problem;
     const norma_backward_args *args = run->args;
     const norma_backward_space space = norma_backward_rows_space(problem);
-    const bool one_plus = problem->normalizer.one_plus_scale && args->scale;
+    const bool one_plus = problem->normalizer.one_plus_scale && args->scale && !run->totals;
     const int threads = run->plan->blocking.threads;
     rows_share share = {.run = run, .shape = shape_of(problem), .parameters = norma_wants_parameters(run)};
     share.leaves = (char *)run->parameters + space.parameters;
@@ -193,8 +187,8 @@ void norma_backward_by_rows(norma_backward_run *run)
     share.tasks = norma_least(share.units, threads);
     const norma_backward_rows_job job = {
         .at = run->at,
-        .scale = one_plus ? scale_plus_one(run, share.leaves + space.leaves) : args->scale,
-        .wide = one_plus || norma_wide(run->plan),
+        .scale = one_plus ? scale_plus_one(run, run->lanes_of_scale) : run->scale,
+        .wide = one_plus || run->wide,
         .length = problem->length,
         .x_stride = share.shape.turns * problem->kept[0].x_stride,
         .y_stride = share.shape.turns * problem->kept[0].y_stride,

@@ -56,6 +56,8 @@ typedef struct runs_share {
     runs_shape shape;
     int64_t tasks;
     int64_t together; /* sets */
+    bool reduces;     /* sets are summed up, */
+    bool applies;     /* and written */
 } runs_share;
 
 /* The tensors from the first element of a cell's run on. */
@@ -68,14 +70,7 @@ static norma_gradients run_at(const runs_share *share, int64_t item, int64_t cel
     norma_axes_offset(problem->kept, problem->kept_count, index / share->shape.pieces, &set, &y);
     norma_axes_offset(problem->reduced, problem->reduced_count, run, &in_run, &y);
     const int64_t at = set + in_run + index % share->shape.pieces * share->shape.length;
-    norma_gradients from = share->run->at;
-    from.x = norma_at(plan, from.x, at);
-    from.dy = norma_at(plan, from.dy, at);
-    from.y = norma_at(plan, from.y, at);
-    from.bit = at;
-    from.dsum = norma_at(plan, from.dsum, at);
-    from.dx = norma_out_at(plan, from.dx, at);
-    return from;
+    return norma_gradients_at(plan, share->run->at, at, at, at);
 }
 
 /* `count` cells, which lie next to each other, of one run or of part of it. */
@@ -84,8 +79,7 @@ static norma_backward_runs_job job_of(const runs_share *share, norma_gradients a
     const norma_plan *plan = share->run->plan;
     const int64_t first = segment * share->shape.segment;
     const norma_backward_runs_job job = {
-        .at = {norma_at(plan, at.x, first), norma_at(plan, at.dy, first), norma_at(plan, at.y, first), at.mask, at.bit + first,
-               norma_at(plan, at.dsum, first), norma_out_at(plan, at.dx, first)},
+        .at = norma_gradients_at(plan, at, first, first, first),
         .count = norma_least(share->shape.segment, share->shape.length - first),
         .stride = share->shape.length,
         .runs = count,
@@ -148,10 +142,10 @@ static void run_sets(void *argument, size_t task)
         const int64_t count = neighbours(share, set, last);
         const int64_t item = set * pieces / run->cells.per_item;
         const int64_t begin = set * pieces % run->cells.per_item, end = begin + count * pieces;
-        for (int64_t i = begin; needs_sums(run) && i < end; i += CELLS_MAX) {
+        for (int64_t i = begin; share->reduces && i < end; i += CELLS_MAX) {
             reduce_cells(share, item, i, norma_least(i + CELLS_MAX, end));
         }
-        for (int64_t i = begin; run->at.dx && i < end; i += CELLS_MAX) {
+        for (int64_t i = begin; share->applies && i < end; i += CELLS_MAX) {
             apply_cells(share, item, i, norma_least(i + CELLS_MAX, end));
         }
         set += count;
@@ -230,15 +224,19 @@ void norma_backward_by_runs(norma_backward_run *run)
     const int64_t threads = run->plan->blocking.threads;
     runs_share share = {.run = run, .shape = shape_of(problem), .tasks = threads};
     share.together = together_of(problem, share.shape.pieces);
-    if (problem->sets >= threads) {
-        norma_backward_tasks(run, share.tasks, run_sets, &share);
-    } else {
-        if (needs_sums(run)) {
-            norma_backward_tasks(run, share.tasks, reduce_units, &share);
-        }
-        if (run->at.dx) {
-            norma_backward_tasks(run, share.tasks, apply_units, &share);
-        }
+    const bool by_sets = problem->sets >= threads, at_once = by_sets && !run->whole;
+    share.reduces = needs_sums(run);
+    share.applies = run->at.dx && at_once;
+    if (share.reduces || share.applies) {
+        norma_backward_tasks(run, share.tasks, by_sets ? run_sets : reduce_units, &share);
+    }
+    if (run->whole) {
+        norma_cells_join(run);
+    }
+    share.reduces = false;
+    share.applies = run->at.dx;
+    if (share.applies && !at_once) {
+        norma_backward_tasks(run, share.tasks, by_sets ? run_sets : apply_units, &share);
     }
     norma_cells_parameters(run);
 }

@@ -18,17 +18,24 @@ typedef struct source {
     const element *y;    /* these two as in norma_gradients */
     const uint8_t *mask; /* with bit, below 8 */
     const element *dsum;
+    const void *modulation; /* these three as in norma_gradients */
+    bool modulation_wide;
+    bool modulation_plain;
     int bit;
 } source;
 
 /* Elements `x` and `y` on in tensors of either stride, `dense` on in those without gaps. */
 INLINE source source_at(const norma_gradients *at, int64_t x, int64_t y, int64_t dense)
 {
+    const int64_t size = NORMA_NARROW && !at->modulation_wide ? (int64_t)sizeof(element) : (int64_t)sizeof(real);
     const source s = {(const element *)at->x + x,
                       (const element *)at->dy + y,
                       at->y ? (const element *)at->y + y : NULL,
                       at->mask ? at->mask + ((at->bit + dense) >> 3) : NULL,
                       at->dsum ? (const element *)at->dsum + dense : NULL,
+                      at->modulation ? (const char *)at->modulation + dense * size : NULL,
+                      at->modulation_wide,
+                      at->modulation_plain,
                       (int)((at->bit + dense) & 7)};
     return s;
 }
@@ -63,6 +70,14 @@ NOINLINE vec load_mask(const source *s, int64_t i, int lanes)
 #define HOLD(v) (void)0
 #endif
 
+/* dy by what modulated it. */
+INLINE vec modulated_dy(const source *s, int64_t i, vec dy, int lanes)
+{
+    const parameters modulation = {s->modulation, -1, s->modulation_wide};
+    const vec one = V(set1)(s->modulation_plain ? -(real)0 : 1);
+    return V(mul)(dy, V(add)(load_parameters(&modulation, i, 0, lanes), one));
+}
+
 /* Of dy what counts. Where y is NaN it passes, as from a max that does not drop NaN. */
 INLINE vec masked_dy(const source *s, int64_t i, vec dy, int lanes)
 {
@@ -71,8 +86,11 @@ INLINE vec masked_dy(const source *s, int64_t i, vec dy, int lanes)
 #else
     const vec least = V(set1)(FLT_TRUE_MIN);
 #endif
-    const vec y = s->y ? load_lanes(s->y + i, lanes) : load_mask(s, i, lanes);
-    return V(less)(y, least, V(zero)(), dy);
+    if (s->y || s->mask) {
+        const vec y = s->y ? load_lanes(s->y + i, lanes) : load_mask(s, i, lanes);
+        dy = V(less)(y, least, V(zero)(), dy);
+    }
+    return s->modulation ? modulated_dy(s, i, dy, lanes) : dy;
 }
 
 /* `masked` is a constant: a loop with the branch, which calls a function, would keep its sums in memory. */
@@ -83,9 +101,10 @@ INLINE vec load_dy(bool masked, const source *s, int64_t i, int lanes)
     return masked ? masked_dy(s, i, dy, lanes) : dy;
 }
 
+/* Whether dy does not count as it lies. */
 INLINE bool is_masked(const norma_gradients *at)
 {
-    return at->y || at->mask;
+    return at->y || at->mask || at->modulation;
 }
 
 INLINE void store_dx(element *dx, vec v, int lanes, bool stream)

@@ -102,6 +102,24 @@ class BackwardTest(ToolTest):
         along = (loss(x + step * m) - loss(x - step * m)) / (2 * step)
         self.assertAlmostEqual((self.load("dx.npy").astype(np.float64) * m).sum(), along, delta=1e-4 * max(1, abs(along)))
 
+    def test_modulation(self):
+        for shape, others in [((5, 7), 1), ((5, 12, 7), ())]:
+            m, t = self.normal(*shape), self.normal(*shape)
+            self.save("m.npy", m)
+            self.save("n.npy", t)
+            self.back("layer_norm", "--scale", "t.npy", "--bias", "t.npy", "--modulation-scale", "m.npy", "--modulation-shift", "n.npy",
+                      "--grad-modulation-scale", "dm.npy", "--grad-modulation-shift", "dn.npy", *GRADIENTS)
+            factor = 1 + m.astype(np.float64).reshape(5, -1, 7)
+            dx, ds, db = gradients(self.x, self.dy * factor, 2, self.load("t.npy"), (0, 1))
+            x, scale = self.x.astype(np.float64), self.load("t.npy").astype(np.float64)
+            v = (x - x.mean(2, keepdims=True)) / np.sqrt(x.var(2, keepdims=True) + 1e-5) * scale + scale
+            for name, want in [("dx", dx), ("ds", ds), ("db", db), ("dm", (self.dy * v).sum(others)), ("dn", self.dy.sum(others))]:
+                self.check(self.load(name + ".npy"), want)
+        self.save("m.npy", self.normal(5, 12))
+        self.back("batch_norm", "--train", "--modulation-scale", "m.npy", "--modulation-plain", "--grad-input", "dx.npy")
+        dx, _, _ = gradients(self.x, self.dy * self.load("m.npy").reshape(5, 12, 1), (0, 2), np.ones((1, 12, 1)), (0, 2))
+        self.check(self.load("dx.npy"), dx)
+
     def test_half_types(self):
         self.save("r.npy", self.normal(5, 12, 7))
         self.back("layer_norm", "--dtype", "f16", "--residual", "r.npy", "--grad-input", "dx.npy", "--residual-out", "sum.npy")
@@ -135,6 +153,9 @@ class BackwardTest(ToolTest):
         back = [*run, "--backward", "--grad-output", "dy.npy", "--grad-input", "dx.npy"]
         self.refuse(*back, "--activation", "silu", says=["silu"])
         self.refuse(*back, "--grad-residual", "dr.npy", says=["--residual"])
+        self.refuse(*back, "--grad-modulation-scale", "dm.npy", says=["--grad-modulation-scale needs --modulation-scale"])
+        self.refuse(*run, "--output", "y.npy", "--modulation-shift", "x.npy", "--grad-modulation-shift", "dm.npy",
+                    says=["--grad-modulation-shift", "--backward"])
         self.refuse("run", "rms_norm", *back[2:], "--grad-bias", "db.npy", says=["--grad-bias", "rms_norm"])
         self.refuse("run", "lp_norm", *back[2:], "--p", "1", says=["p = 1"])
 
@@ -142,7 +163,7 @@ class BackwardTest(ToolTest):
         run = ["run", "instance_norm", "--input", "x.npy"]
         back = ["--backward", "--grad-output", "dy.npy", "--grad-input", "dx.npy"]
         self.keep(s8=np.ones((5, 12, 7), np.int8), u8=np.ones((5, 12, 7), np.uint8))
-        for option in ["--gate", "--modulation-scale", "--modulation-shift", "--style"]:
+        for option in ["--gate", "--style"]:
             self.refuse(*run, *back, "--output", "y.npy", option, "x.npy", says="--backward and %s exclude each other" % option)
         self.refuse("run", "layer_norm", *run[2:], *back, "--residual", "x.npy", "--residual-gate", "x.npy",
                     says="--backward and --residual-gate exclude each other")

@@ -6,7 +6,27 @@
 #include "support/isa.h"
 #include "support/suite.h"
 
-enum { X, DY, DX, SCALE, DSCALE, DSHIFT, MEAN, RSTD, GIVEN_MEAN, GIVEN_VARIANCE, Y, BITS, DSUM, DRESIDUAL, WORKSPACE };
+enum {
+    X,
+    DY,
+    DX,
+    SCALE,
+    DSCALE,
+    DSHIFT,
+    MEAN,
+    RSTD,
+    GIVEN_MEAN,
+    GIVEN_VARIANCE,
+    Y,
+    BITS,
+    DSUM,
+    DRESIDUAL,
+    SHIFT,
+    MODULATION,
+    DMODULATION_SCALE,
+    DMODULATION_SHIFT,
+    WORKSPACE
+};
 
 static bool has_mean(const norma_desc *desc)
 {
@@ -23,6 +43,11 @@ static int64_t elements_of(const gradients *g)
     return g->layout->sets * g->layout->length;
 }
 
+static int64_t modulations_of(const gradients *g)
+{
+    return g->desc.modulation == NORMA_MODULATION_PER_ELEMENT ? elements_of(g) : g->desc.shape[0] * g->layout->params;
+}
+
 static int64_t count_of(const gradients *g, int which)
 {
     switch (which) {
@@ -33,9 +58,14 @@ static int64_t count_of(const gradients *g, int which)
     case Y:
         return oracle_y_extent(g->layout);
     case SCALE:
+    case SHIFT:
     case DSCALE:
     case DSHIFT:
         return g->layout->params;
+    case MODULATION:
+    case DMODULATION_SCALE:
+    case DMODULATION_SHIFT:
+        return modulations_of(g);
     case BITS:
         return (elements_of(g) + 7) / 8;
     case DSUM:
@@ -48,9 +78,23 @@ static int64_t count_of(const gradients *g, int which)
 
 static norma_dtype dtype_of(const gradients *g, int which)
 {
-    return which == SCALE || which == DSCALE || which == DSHIFT                               ? element_parameter(&g->desc)
-           : which == MEAN || which == RSTD || which == GIVEN_MEAN || which == GIVEN_VARIANCE ? element_statistic(g->desc.dtype)
-                                                                                              : g->desc.dtype;
+    switch (which) {
+    case SCALE:
+    case SHIFT:
+    case DSCALE:
+    case DSHIFT:
+    case MODULATION:
+    case DMODULATION_SCALE:
+    case DMODULATION_SHIFT:
+        return element_parameter(&g->desc);
+    case MEAN:
+    case RSTD:
+    case GIVEN_MEAN:
+    case GIVEN_VARIANCE:
+        return element_statistic(g->desc.dtype);
+    default:
+        return g->desc.dtype;
+    }
 }
 
 static size_t size_of(const gradients *g, int which)
@@ -126,7 +170,17 @@ gradients *gradients_create(const norma_desc *desc, const gradients_inputs *inpu
     if (inputs->dsum) {
         make(g, DSUM, random, 0, 1);
     }
+    if (inputs->shift) {
+        make(g, SHIFT, random, 0.5, 0.5);
+    }
+    if (inputs->modulation_scale) {
+        make(g, MODULATION, random, 0.25, 0.5);
+    }
     const size_t elements = (size_t)elements_of(g), params = (size_t)g->layout->params;
+    const size_t modulations = (size_t)modulations_of(g);
+    g->dmodulation_scale = suite_alloc(modulations, sizeof *g->dmodulation_scale);
+    g->dmodulation_shift = suite_alloc(modulations, sizeof *g->dmodulation_shift);
+    g->modulation_share = suite_alloc(modulations, sizeof *g->modulation_share);
     g->dx = suite_alloc(elements, sizeof *g->dx);
     g->unit = suite_alloc(elements, sizeof *g->unit);
     g->dscale = suite_alloc(params, sizeof *g->dscale);
@@ -155,6 +209,9 @@ void gradients_destroy(gradients *g)
     free(g->dscale);
     free(g->dshift);
     free(g->share);
+    free(g->dmodulation_scale);
+    free(g->dmodulation_shift);
+    free(g->modulation_share);
     free(g);
 }
 
@@ -181,6 +238,29 @@ static long double scale_of(const gradients *g, int64_t at)
     const long double scale =
         g->data[SCALE] ? (long double)element_get(element_parameter(&g->desc), g->data[SCALE], g->layout->param_at[at]) : 1;
     return g->data[SCALE] && one_plus ? 1 + scale : scale;
+}
+
+static long double shift_of(const gradients *g, int64_t at)
+{
+    return g->data[SHIFT] ? (long double)element_get(element_parameter(&g->desc), g->data[SHIFT], g->layout->param_at[at]) : 0;
+}
+
+/* Which element of a modulation is that of element `at`. */
+static int64_t modulation_at(const gradients *g, int64_t at)
+{
+    const bool per_sample = g->desc.modulation == NORMA_MODULATION_PER_SAMPLE;
+    const oracle *layout = g->layout;
+    return per_sample ? layout->sample_at[at] * layout->params + layout->param_at[at] : layout->dense_at[at];
+}
+
+/* What dy of element `at` is multiplied with. */
+static long double factor_of(const gradients *g, int64_t at)
+{
+    if (!g->data[MODULATION]) {
+        return 1;
+    }
+    const long double m = element_get(element_parameter(&g->desc), g->data[MODULATION], modulation_at(g, at));
+    return g->desc.modulation_plain ? m : 1 + m;
 }
 
 static long double x_of(const gradients *g, int64_t at)
@@ -211,19 +291,30 @@ static long double divisor_of(const norma_desc *desc, long double v)
                                                          : root;
 }
 
+/* What element `at`, xn normalized, adds to the gradients of its modulation. */
+static void expect_modulation(gradients *g, int64_t at, long double xn)
+{
+    const long double dy = dy_of(g, at), scaled = xn * scale_of(g, at), shift = shift_of(g, at);
+    const int64_t modulation = modulation_at(g, at);
+    g->dmodulation_scale[modulation] += dy * (scaled + shift);
+    g->dmodulation_shift[modulation] += dy;
+    g->modulation_share[modulation] += dy * dy * (1 + scaled * scaled + shift * shift);
+}
+
 /* dL/dx_i by the chain rule: directly, through the mean, through the divisor. */
 static void expect_set(gradients *g, int64_t set)
 {
     const norma_desc *desc = &g->desc;
     const int64_t length = g->layout->length, first = set * length;
     const bool given = desc->statistics == NORMA_STATISTICS_GIVEN;
+    const long double divided_by = desc->op == NORMA_LP_NORM ? 1 : length - desc->unbiased;
     long double mean = 0, v = 0, sum_g = 0, sum_gd = 0, most = 0;
     for (int64_t i = 0; has_mean(desc) && i < length; i++) {
         mean += x_of(g, first + i) / length;
     }
     for (int64_t i = 0; i < length; i++) {
         const long double d = x_of(g, first + i) - mean;
-        v += desc->op == NORMA_LP_NORM ? d * d : d * d / length;
+        v += d * d / divided_by;
     }
     if (given) {
         const int64_t channel = set % g->layout->params;
@@ -241,14 +332,15 @@ static void expect_set(gradients *g, int64_t set)
         element_set(element_statistic(desc->dtype), g->data[MEAN], set, (double)mean);
     }
     for (int64_t i = 0; i < length; i++) {
-        const long double gi = dy_of(g, first + i) * scale_of(g, first + i), d = x_of(g, first + i) - mean;
+        const long double gi = dy_of(g, first + i) * factor_of(g, first + i) * scale_of(g, first + i);
+        const long double d = x_of(g, first + i) - mean;
         sum_g += gi;
         sum_gd += gi * d;
         most = fmaxl(most, fabsl(gi));
     }
-    const long double dv = desc->op == NORMA_LP_NORM ? 2 : 2.0L / length; /* times x_i - mean is dv/dx_i */
+    const long double dv = 2 / divided_by; /* times x_i - mean is dv/dx_i */
     for (int64_t i = 0; i < length; i++) {
-        const long double dy = dy_of(g, first + i), d = x_of(g, first + i) - mean;
+        const long double dy = dy_of(g, first + i) * factor_of(g, first + i), d = x_of(g, first + i) - mean;
         long double dx = dy * scale_of(g, first + i) * factor;
         if (!given) {
             dx -= has_mean(desc) ? factor * sum_g / length : 0;
@@ -265,6 +357,9 @@ static void expect_set(gradients *g, int64_t set)
             g->dshift[parameter] += dy;
             g->share[parameter] += dy * dy * (1 + d * d * factor * factor);
         }
+        if (desc->modulation) {
+            expect_modulation(g, first + i, d * factor);
+        }
     }
 }
 
@@ -273,8 +368,14 @@ void gradients_expect(gradients *g)
     for (int64_t i = 0; i < g->layout->params; i++) {
         g->dscale[i] = g->dshift[i] = g->share[i] = 0;
     }
+    for (int64_t i = 0; i < modulations_of(g); i++) {
+        g->dmodulation_scale[i] = g->dmodulation_shift[i] = g->modulation_share[i] = 0;
+    }
     for (int64_t set = 0; set < g->layout->sets; set++) {
         expect_set(g, set);
+    }
+    for (int64_t i = 0; i < modulations_of(g); i++) {
+        g->modulation_share[i] = sqrtl(g->modulation_share[i]);
     }
     for (int64_t i = 0; i < g->layout->params; i++) {
         g->share[i] = sqrtl(g->share[i]);
@@ -314,6 +415,11 @@ void gradients_place(gradients *g, const norma_plan *plan)
     a->mask = g->inputs.mask == MASK_BITS ? place(g, BITS) : NULL;
     a->dsum = g->data[DSUM] ? place(g, DSUM) : NULL;
     a->dresidual = desc->residual == NORMA_RESIDUAL_AFTER ? dresidual : NULL;
+    void *dmodulation_scale = place(g, DMODULATION_SCALE), *dmodulation_shift = place(g, DMODULATION_SHIFT);
+    a->shift = g->data[SHIFT] ? place(g, SHIFT) : NULL;
+    a->modulation_scale = g->data[MODULATION] ? place(g, MODULATION) : NULL;
+    a->dmodulation_scale = desc->modulation && !g->inputs.no_dmodulation_scale ? dmodulation_scale : NULL;
+    a->dmodulation_shift = desc->modulation && !g->inputs.no_dmodulation_shift ? dmodulation_shift : NULL;
     const size_t workspace = norma_backward_workspace(plan);
     check(workspace % sizeof(double) == 0);
     guard_place(&g->guards[WORKSPACE], workspace, g->inputs.side, 0);
@@ -344,7 +450,12 @@ double gradients_tolerance(const gradients *g)
 static void compare(const gradients *g, int which, const void *tensor, int64_t at, long double want, long double unit,
                     double tolerance)
 {
-    static const char *const names[] = {[DX] = "dx", [DSCALE] = "dscale", [DSHIFT] = "dshift", [DRESIDUAL] = "dresidual"};
+    static const char *const names[] = {[DX] = "dx",
+                                        [DSCALE] = "dscale",
+                                        [DSHIFT] = "dshift",
+                                        [DRESIDUAL] = "dresidual",
+                                        [DMODULATION_SCALE] = "dmodulation_scale",
+                                        [DMODULATION_SHIFT] = "dmodulation_shift"};
     const norma_dtype dtype = dtype_of(g, which);
     const double got = element_get(dtype, tensor, at);
     long double allowed = tolerance * fmaxl(fabsl(want), unit);
@@ -371,6 +482,15 @@ void gradients_check(const gradients *g, double tolerance)
             compare(g, DSHIFT, g->args.dshift, i, g->dshift[i], g->share[i], tolerance);
         }
     }
+    for (int64_t i = 0; i < modulations_of(g); i++) {
+        const long double share = g->modulation_share[i];
+        if (g->args.dmodulation_scale) {
+            compare(g, DMODULATION_SCALE, g->args.dmodulation_scale, i, g->dmodulation_scale[i], share, tolerance);
+        }
+        if (g->args.dmodulation_shift) {
+            compare(g, DMODULATION_SHIFT, g->args.dmodulation_shift, i, g->dmodulation_shift[i], share, tolerance);
+        }
+    }
     for (int64_t i = 0; g->args.dresidual && i < elements_of(g); i++) {
         compare(g, DRESIDUAL, g->args.dresidual, g->layout->dense_at[i], dy_of(g, i), 0, 0);
     }
@@ -391,8 +511,8 @@ void gradients_check(const gradients *g, double tolerance)
 
 void *gradients_outcome(const gradients *g, size_t *size)
 {
-    const int outputs[] = {DX, DSCALE, DSHIFT};
-    const void *from[] = {g->args.dx, g->args.dscale, g->args.dshift};
+    const int outputs[] = {DX, DSCALE, DSHIFT, DMODULATION_SCALE, DMODULATION_SHIFT};
+    const void *from[] = {g->args.dx, g->args.dscale, g->args.dshift, g->args.dmodulation_scale, g->args.dmodulation_shift};
     *size = 0;
     for (size_t i = 0; i < COUNT_OF(outputs); i++) {
         *size += from[i] ? (size_t)count_of(g, outputs[i]) * size_of(g, outputs[i]) : 0;

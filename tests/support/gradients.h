@@ -16,10 +16,14 @@ typedef struct gradients_inputs {
     bool scale;
     bool saved; /* else statistics are computed again */
     bool dsum;
+    bool shift; /* where the descriptor modulates; there too: */
+    bool modulation_scale;
     bool in_place; /* dx is dy */
     bool no_dx;    /* these are not wanted */
     bool no_dscale;
     bool no_dshift;
+    bool no_dmodulation_scale;
+    bool no_dmodulation_shift;
     gradients_mask mask;
     guard_side side;
     int distance; /* elements from the guard page at that end */
@@ -27,7 +31,7 @@ typedef struct gradients_inputs {
     double spread;
 } gradients_inputs;
 
-enum { GRADIENTS_TENSORS = 16 };
+enum { GRADIENTS_TENSORS = 20 };
 
 typedef struct gradients {
     norma_desc desc;
@@ -41,6 +45,9 @@ typedef struct gradients {
     long double *dscale;
     long double *dshift;
     long double *share; /* the root of the sum of squares of what each dscale is the sum of */
+    long double *dmodulation_scale;
+    long double *dmodulation_shift;
+    long double *modulation_share; /* likewise */
 } gradients;
 
 /* Random tensors and what comes of them. desc.activation is set as the mask wants it. */
