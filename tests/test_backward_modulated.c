@@ -228,24 +228,25 @@ static void residuals(void **state)
 /* Large enough to be shared out among threads. */
 static norma_desc large(int turn)
 {
+    const norma_dtype dtype = turn % 2 ? NORMA_F64 : NORMA_F32; /* what rounding to f32 hides, f64 shows */
     const int64_t tokens[] = {2, 350, 513}, one[] = {1, 700, 129}, flat[] = {700, 129}, wide[] = {2, 3, 70000};
     const norma_desc all[] = {
-        norma_layer_norm_desc(3, tokens, -1, NORMA_F32),
-        norma_rms_norm_desc(3, one, -1, NORMA_F32),
-        norma_layer_norm_desc(2, flat, -1, NORMA_F32),
-        norma_layer_norm_desc(3, wide, -1, NORMA_F32),
-        norma_batch_norm_desc(6, 5, 3001, NORMA_NCHW, NORMA_F32),
-        norma_batch_norm_desc(1, 3, 30001, NORMA_NCHW, NORMA_F32),
-        norma_batch_norm_desc(3, 70, 1100, NORMA_NHWC, NORMA_F32),
-        norma_batch_norm_desc(2, 6, 5000, NORMA_NHWC, NORMA_F32),
-        norma_batch_norm_desc(530, 21, 9, NORMA_NCHW, NORMA_F32),
-        norma_batch_norm_desc(3, 32, 704, NORMA_NCHW16C, NORMA_F32),
-        norma_group_norm_desc(1, 12, 30001, 2, NORMA_NCHW, NORMA_F32),
-        norma_group_norm_desc(1, 520, 1030, 1, NORMA_NHWC, NORMA_F32),
-        norma_instance_norm_desc(1, 8, 9001, NORMA_NHWC, NORMA_F32),
-        norma_channel_norm_desc(3, 45, 1100, NORMA_NCHW, NORMA_F32),
-        given(norma_batch_norm_desc(6, 21, 515, NORMA_NCHW, NORMA_F32)),
-        given(norma_batch_norm_desc(6, 70, 515, NORMA_NHWC, NORMA_F32)),
+        norma_layer_norm_desc(3, tokens, -1, dtype),
+        norma_rms_norm_desc(3, one, -1, dtype),
+        norma_layer_norm_desc(2, flat, -1, dtype),
+        norma_layer_norm_desc(3, wide, -1, dtype),
+        norma_batch_norm_desc(6, 5, 3001, NORMA_NCHW, dtype),
+        norma_batch_norm_desc(1, 3, 30001, NORMA_NCHW, dtype),
+        norma_batch_norm_desc(3, 70, 1100, NORMA_NHWC, dtype),
+        norma_batch_norm_desc(2, 6, 5000, NORMA_NHWC, dtype),
+        norma_batch_norm_desc(530, 21, 9, NORMA_NCHW, dtype),
+        norma_batch_norm_desc(3, 32, 704, NORMA_NCHW16C, dtype),
+        norma_group_norm_desc(1, 12, 30001, 2, NORMA_NCHW, dtype),
+        norma_group_norm_desc(1, 520, 1030, 1, NORMA_NHWC, dtype),
+        norma_instance_norm_desc(1, 8, 9001, NORMA_NHWC, dtype),
+        norma_channel_norm_desc(3, 45, 1100, NORMA_NCHW, dtype),
+        given(norma_batch_norm_desc(6, 21, 515, NORMA_NCHW, dtype)),
+        given(norma_batch_norm_desc(6, 70, 515, NORMA_NHWC, dtype)),
     };
     return all[turn];
 }

@@ -107,8 +107,8 @@ class BackwardTest(ToolTest):
             m, t = self.normal(*shape), self.normal(*shape)
             self.save("m.npy", m)
             self.save("n.npy", t)
-            self.back("layer_norm", "--scale", "t.npy", "--bias", "t.npy", "--modulation-scale", "m.npy", "--modulation-shift", "n.npy",
-                      "--grad-modulation-scale", "dm.npy", "--grad-modulation-shift", "dn.npy", *GRADIENTS)
+            self.back("layer_norm", "--scale", "t.npy", "--bias", "t.npy", "--modulation-scale", "m.npy", "--modulation-shift",
+                      "n.npy", "--grad-modulation-scale", "dm.npy", "--grad-modulation-shift", "dn.npy", *GRADIENTS)
             factor = 1 + m.astype(np.float64).reshape(5, -1, 7)
             dx, ds, db = gradients(self.x, self.dy * factor, 2, self.load("t.npy"), (0, 1))
             x, scale = self.x.astype(np.float64), self.load("t.npy").astype(np.float64)
