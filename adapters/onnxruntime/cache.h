@@ -32,7 +32,7 @@ void norma_ort_cache_free(plan_cache *cache);
 cache_slot *norma_ort_cache_find(plan_cache *cache, uint64_t hash, int *from);
 void norma_ort_cache_release(cache_slot *slot);
 
-/* Takes content over in place of something old. False: every slot is in use, and content stays the caller's. The slot is then
+/* Takes content over in place of something old. NULL: every slot is in use, and content stays the caller's. The slot is then
  * in use by the caller. */
 cache_slot *norma_ort_cache_insert(plan_cache *cache, uint64_t hash, struct prepared *content);
 

@@ -18,9 +18,9 @@ typedef struct chain {
 } chain;
 
 /* The longest chain around a node, if that is a norm that norma computes: an addition before a layer or RMS norm, with a gate,
- * scale and shift of other shapes after one without, an addition after, an activation. Nodes marked in taken belong to others.
- */
-bool norma_ort_chain_match(const graph *g, int node, const bool *taken, chain *c);
+ * scale and shift of other shapes after one without, an addition after, an activation. Nodes may be taken by other chains:
+ * then taken has 1 + the next node of theirs, in a ring, else 0. */
+bool norma_ort_chain_match(const graph *g, int node, const int *taken, chain *c);
 
 /* The layer that a chain is, with values of the graph as its inputs and outputs. Fails where attributes are wrong. */
 OrtStatus *norma_ort_chain_layer(const graph *g, const chain *c, layer *l);

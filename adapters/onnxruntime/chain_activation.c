@@ -61,6 +61,10 @@ static bool is_activation(const graph *g, const graph_node *n, chain *c)
             c->activation_alpha = has_alpha ? norma_ort_float_of(n, "alpha", known[i].alpha) : known[i].alpha;
             c->activation_beta =
                 known[i].activation == NORMA_HARD_SIGMOID ? norma_ort_float_of(n, "beta", known[i].beta) : known[i].beta;
+            if (!isfinite(c->activation_alpha) || !isfinite(c->activation_beta)) {
+                activate(c, NORMA_IDENTITY, 0, 0);
+                return false;
+            }
             return true;
         }
     }
@@ -68,7 +72,7 @@ static bool is_activation(const graph *g, const graph_node *n, chain *c)
 }
 
 /* y * sigmoid(y). */
-static bool join_silu(const graph *g, const bool *taken, chain *c)
+static bool join_silu(const graph *g, const int *taken, chain *c)
 {
     const int y = c->output[OUTPUT_Y];
     const graph_value *v = &g->value[y];
@@ -99,7 +103,7 @@ static bool is_root_half(const graph *g, int node, int y)
 
 /* Of two products that make a * b * 0.5, in any order, the first one and the last; with_a and with_b are those that have a and
  * b. */
-static bool find_halved_product(const graph *g, const bool *taken, int a, int with_a, int b, int with_b, int products[2])
+static bool find_halved_product(const graph *g, const int *taken, int a, int with_a, int b, int with_b, int products[2])
 {
     if (with_a == with_b) {
         const int whole = g->node[with_a].output[0];
@@ -116,7 +120,7 @@ static bool find_halved_product(const graph *g, const bool *taken, int a, int wi
 }
 
 /* y * (1 + erf(y / sqrt(2))) * 0.5, as exporters write GELU before opset 20. */
-static bool join_erf_gelu(const graph *g, const bool *taken, chain *c)
+static bool join_erf_gelu(const graph *g, const int *taken, chain *c)
 {
     const int y = c->output[OUTPUT_Y];
     const graph_value *v = &g->value[y];
@@ -146,7 +150,7 @@ static bool join_erf_gelu(const graph *g, const bool *taken, chain *c)
     return true;
 }
 
-void norma_ort_join_activation(const graph *g, const bool *taken, chain *c)
+void norma_ort_join_activation(const graph *g, const int *taken, chain *c)
 {
     if (join_silu(g, taken, c) || join_erf_gelu(g, taken, c)) {
         return;

@@ -252,7 +252,10 @@ static OrtStatus *infer_shapes(const OrtCustomOp *op, OrtShapeInferContext *cont
     if (!is_there(norma_ort->ShapeInferContext_GetInputTypeShape(context, 0, &x))) {
         return NULL;
     }
-    is_there(norma_ort->ShapeInferContext_SetOutputTypeShape(context, 0, x));
+    size_t rank = 0; /* of a scalar, and where the engine knows nothing */
+    if (is_there(norma_ort->GetDimensionsCount(x, &rank)) && rank > 0) {
+        is_there(norma_ort->ShapeInferContext_SetOutputTypeShape(context, 0, x));
+    }
     (void)op;
     return NULL;
 }

@@ -27,11 +27,6 @@ static int *place_of(const graph *g, const char *name)
     return &g->table[at];
 }
 
-int norma_ort_graph_find(const graph *g, const char *name)
-{
-    return g->table_size ? *place_of(g, name) : -1;
-}
-
 /* ------------------------------------------------------------------------------------------------------------
  * Values
  * ------------------------------------------------------------------------------------------------------------ */
@@ -54,7 +49,7 @@ static OrtStatus *read_shape(const OrtTensorTypeAndShapeInfo *info, graph_value 
     return status ? status : norma_ort->GetSymbolicDimensions(info, v->symbol, rank);
 }
 
-static OrtStatus *read_value(const OrtValueInfo *info, graph_value *v)
+static OrtStatus *read_value(const OrtValueInfo *info, bool fused, graph_value *v)
 {
     const OrtTypeInfo *type = NULL;
     const OrtTensorTypeAndShapeInfo *tensor_info = NULL;
@@ -68,7 +63,9 @@ static OrtStatus *read_value(const OrtValueInfo *info, graph_value *v)
     if (!status && tensor_info) {
         status = read_shape(tensor_info, v);
     }
-    status = status ? status : norma_ort->ValueInfo_GetValueNumConsumers(info, &consumers);
+    if (!status && !fused) {
+        status = norma_ort->ValueInfo_GetValueNumConsumers(info, &consumers);
+    }
     status = status ? status : norma_ort->ValueInfo_IsGraphOutput(info, &v->is_output);
     status = status ? status : norma_ort->ValueInfo_IsConstantInitializer(info, &v->is_constant);
     v->consumers = (int)consumers;
@@ -91,7 +88,7 @@ static OrtStatus *number_of(graph *g, const OrtValueInfo *info, int *number)
     if (*place < 0) {
         graph_value *v = &g->value[g->values];
         v->name = name;
-        status = read_value(info, v);
+        status = read_value(info, g->fused, v);
         *place = g->values++;
     }
     *number = *place;
@@ -145,6 +142,9 @@ static OrtStatus *read_node(graph *g, int index)
         if (v && v->listed < GRAPH_MAX_CONSUMERS) {
             v->consumer[v->listed++] = index;
         }
+        if (v && g->fused) {
+            v->consumers++;
+        }
     }
     for (int i = 0; i < n->outputs && !status; i++) {
         if (n->output[i] >= 0) {
@@ -180,10 +180,11 @@ static OrtStatus *read_nodes(const OrtNode *const *nodes, graph *g)
     return status;
 }
 
-OrtStatus *norma_ort_graph_read(const OrtGraph *source, graph *g)
+OrtStatus *norma_ort_graph_read(const OrtGraph *source, bool fused, graph *g)
 {
     size_t count;
     memset(g, 0, sizeof *g);
+    g->fused = fused;
     OrtStatus *status = norma_ort->Graph_GetNumNodes(source, &count);
     if (status) {
         return status;

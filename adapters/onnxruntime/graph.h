@@ -32,15 +32,15 @@ typedef struct graph {
     graph_node *node; /* in topological order */
     graph_value *value;
     int nodes, values, room;
+    bool fused;
     int *table; /* values by their names' hashes; -1: none */
     int table_size;
 } graph;
 
-OrtStatus *norma_ort_graph_read(const OrtGraph *source, graph *g);
+/* fused: the graph is that of a node to compile. Who uses a value is then counted within it, the rest being its outputs: the
+ * engine (1.23) looks for all of them there, and ends the process when it does not find them. */
+OrtStatus *norma_ort_graph_read(const OrtGraph *source, bool fused, graph *g);
 void norma_ort_graph_free(graph *g);
-
-/* A value by name, -1: none. */
-int norma_ort_graph_find(const graph *g, const char *name);
 
 /* Whether two extents are equal whatever the inputs are. */
 bool norma_ort_same_extent(const graph_value *a, int axis_a, const graph_value *b, int axis_b);

@@ -39,17 +39,16 @@ static bool same_shape(const tensor *a, const tensor *b)
                                                  !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0])));
 }
 
-/* A constant's shape need not be read, hashed and compared at each run, which would cost more than a small norm. */
-static bool is_known(const layer *l, int input)
+bool norma_ort_is_known(const layer *l, layer_input input)
 {
-    return l->known[input].rank > 0;
+    return l->known[input].dtype != 0;
 }
 
 static uint64_t hash_of(const layer *l, const tensor in[LAYER_INPUTS])
 {
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a's, by words */
     for (int i = 0; i < LAYER_INPUTS; i++) {
-        if (!in[i].data || is_known(l, i)) {
+        if (!in[i].data || norma_ort_is_known(l, i)) {
             continue;
         }
         for (int k = 0; k < in[i].rank; k++) {
@@ -64,7 +63,7 @@ static OrtStatus *prepare(const layer *l, const tensor in[LAYER_INPUTS], prepare
 {
     tensor all[LAYER_INPUTS];
     for (int i = 0; i < LAYER_INPUTS; i++) {
-        all[i] = in[i].data && is_known(l, i) ? l->known[i] : in[i];
+        all[i] = in[i].data && norma_ort_is_known(l, i) ? l->known[i] : in[i];
         all[i].data = in[i].data;
     }
     return norma_ort_prepare(l, all, out);
@@ -84,7 +83,7 @@ static OrtStatus *hold(layer *l, const tensor in[LAYER_INPUTS], holding *h)
         h->content = h->slot->content;
         bool same = true;
         for (int i = 0; i < LAYER_INPUTS && same; i++) {
-            same = is_known(l, i) || same_shape(&in[i], &h->content->key[i]);
+            same = norma_ort_is_known(l, i) || same_shape(&in[i], &h->content->key[i]);
         }
         if (same) {
             return NULL;
@@ -134,10 +133,10 @@ static OrtStatus *read_inputs(const layer *l, OrtKernelContext *context, tensor 
             continue;
         }
         status = norma_ort->KernelContext_GetInput(context, (size_t)l->input[i], &value);
-        if (!status && value && is_known(l, i)) {
+        if (!status && value && norma_ort_is_known(l, i)) {
             void *data;
             status = norma_ort->GetTensorMutableData((OrtValue *)(uintptr_t)value, &data);
-            in[i].data = data;
+            in[i].data = data ? data : ""; /* an empty constant is not an absent one */
         } else if (!status) {
             status = norma_ort_read_tensor(value, input_names[i], &in[i]);
         }

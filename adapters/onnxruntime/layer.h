@@ -51,6 +51,7 @@ typedef struct layer {
     int64_t axis; /* layer, RMS and Lp norm: may be negative */
     int64_t p;
     uint64_t groups; /* group norm */
+    enum { SCALE_OF_EITHER, SCALE_OF_CHANNELS } group_scale;
     int64_t axes[TENSOR_MAX_RANK];
     size_t axes_count; /* MVN */
     bool channels_last, training, residual_after;
@@ -70,8 +71,13 @@ typedef struct layer {
 void norma_ort_layer_init(layer *l, layer_kind kind, const char *name);
 void norma_ort_layer_free(layer *l);
 
-/* Computes the node's outputs from its inputs. Allocates nothing once shapes recur, unless several threads run the same layer
- * in the same shape and it needs scratch memory. Thread-safe. */
+/* Whether an input is a constant, of any rank: its shape need not be read, hashed and compared at each run, which would cost
+ * more than a small norm. */
+bool norma_ort_is_known(const layer *l, layer_input input);
+
+/* Computes the node's outputs from its inputs. Once shapes recur it allocates nothing of its own, unless several threads run
+ * the same layer in the same shape and it needs scratch memory; before 1.24 the engine allocates where it tells a shape.
+ * Thread-safe. */
 OrtStatus *norma_ort_layer_run(layer *l, OrtKernelContext *context);
 
 /* An input as norma takes it. */
@@ -101,6 +107,9 @@ typedef struct prepared {
     size_t scratch_bytes;
     atomic_flag scratch_taken;
 } prepared;
+
+/* Whether a layer can be prepared for the shapes of in, as far as that shows before there is a plan. */
+OrtStatus *norma_ort_check(const layer *l, const tensor in[LAYER_INPUTS]);
 
 /* Prepares a layer for the shapes of in. On failure nothing is left. */
 OrtStatus *norma_ort_prepare(const layer *l, const tensor in[LAYER_INPUTS], prepared **out);

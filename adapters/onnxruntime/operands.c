@@ -30,7 +30,7 @@ void norma_ort_take(preparation *s, layer_input which)
 void norma_ort_take_copy(preparation *s, layer_input which)
 {
     operand *o = &s->p->operand[which];
-    const bool known = s->layer->known[which].rank > 0;
+    const bool known = norma_ort_is_known(s->layer, which);
     o->state = known ? OPERAND_KEPT : OPERAND_COPIED;
     o->offset = norma_ort_reserve(known ? &s->kept_bytes : &s->p->scratch_bytes, norma_ort_copy_bytes(&o->copy));
 }

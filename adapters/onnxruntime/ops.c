@@ -67,9 +67,9 @@ const op_info norma_ort_ops[] = {
     /* 23 in ONNX. */
     {OP("", "RMSNormalization", 2, LAYER_RMS_NORM, all_types), INPUTS(X, SCALE), OUTPUTS(Y)},
     /* 9 in ONNX. The last two outputs up to version 13, in training. */
-    {OP("", "BatchNormalization", 10, LAYER_BATCH_NORM, batch_norm_types), INPUTS(X, SCALE, SHIFT, MEAN, VARIANCE),
+    {OP("", "BatchNormalization", 2, LAYER_BATCH_NORM, batch_norm_types), INPUTS(X, SCALE, SHIFT, MEAN, VARIANCE),
      OUTPUTS(Y, RUNNING(OUTPUT_MEAN), RUNNING(OUTPUT_RSTD), RUNNING(-1), RUNNING(-1)), .on_request = true},
-    {OP("", "InstanceNormalization", 6, LAYER_INSTANCE_NORM, all_types), INPUTS(X, SCALE, SHIFT), OUTPUTS(Y)},
+    {OP("", "InstanceNormalization", 2, LAYER_INSTANCE_NORM, all_types), INPUTS(X, SCALE, SHIFT), OUTPUTS(Y)},
     {OP("", "GroupNormalization", 18, LAYER_GROUP_NORM, all_types), INPUTS(X, SCALE, SHIFT), OUTPUTS(Y)},
     {OP("", "MeanVarianceNormalization", 9, LAYER_MVN, all_types), INPUTS(X), OUTPUTS(Y)},
     {OP("", "LpNormalization", 1, LAYER_LP_NORM, all_types), INPUTS(X), OUTPUTS(Y)},
@@ -125,8 +125,8 @@ static OrtStatus *read_flag(const attribute_reader *reader, const layer *l, cons
 static OrtStatus *read_epsilon(const attribute_reader *reader, layer *l)
 {
     OrtStatus *status = read_double(reader, "epsilon", &l->epsilon);
-    if (!status && !(l->epsilon >= 0)) {
-        return norma_ort_fail(ORT_INVALID_ARGUMENT, "%s: epsilon is %g, expected at least 0", l->name, l->epsilon);
+    if (!status && !(l->epsilon >= 0 && isfinite(l->epsilon))) {
+        return norma_ort_fail(ORT_INVALID_ARGUMENT, "%s: epsilon is %g, expected at least 0 and finite", l->name, l->epsilon);
     }
     return status;
 }
@@ -139,10 +139,15 @@ static OrtStatus *read_rows(const attribute_reader *reader, layer *l)
 
 static OrtStatus *read_batch_norm(const attribute_reader *reader, layer *l)
 {
+    bool spatial = true;
     l->momentum = 0.9F; /* ONNX's default is a float, as is what a model says */
     OrtStatus *status = read_epsilon(reader, l);
     status = status ? status : read_double(reader, "momentum", &l->momentum);
     status = status ? status : read_flag(reader, l, "training_mode", &l->training);
+    status = status ? status : read_flag(reader, l, "spatial", &spatial);
+    if (!status && !spatial) {
+        return norma_ort_fail(ORT_NOT_IMPLEMENTED, "%s: spatial = 0, of before opset 9, is not supported", l->name);
+    }
     if (!status && !(l->momentum >= 0 && l->momentum <= 1)) {
         return norma_ort_fail(ORT_INVALID_ARGUMENT, "%s: momentum is %g, expected 0 to 1", l->name, l->momentum);
     }
@@ -170,6 +175,7 @@ static OrtStatus *read_group_norm(const attribute_reader *reader, layer *l, bool
     l->groups = (uint64_t)groups;
     if (own) {
         bool silu = false;
+        l->group_scale = SCALE_OF_CHANNELS;
         l->channels_last = true;
         status = read_flag(reader, l, "activation", &silu);
         status = status ? status : read_flag(reader, l, "channels_last", &l->channels_last);

@@ -25,14 +25,16 @@ static OrtStatus *prepare_mvn(preparation *s)
 {
     const tensor *x = &s->in[INPUT_X];
     const layer *l = s->layer;
-    bool reduced[TENSOR_MAX_RANK] = {false};
+    bool reduced[TENSOR_MAX_RANK] = {false}, any = false;
     for (size_t i = 0; i < l->axes_count; i++) {
         const int64_t axis = l->axes[i] < 0 ? l->axes[i] + x->rank : l->axes[i];
-        if (axis < 0 || axis >= x->rank) {
-            return norma_ort_fail(ORT_INVALID_ARGUMENT, "%s: axes has %" PRId64 ", but the input's shape is %s", l->name,
-                                  l->axes[i], norma_ort_shape_text(x).text);
+        if (axis >= 0 && axis < x->rank) { /* the engine passes over the others: the default has more than images of 1-d have */
+            reduced[axis] = any = true;
         }
-        reduced[axis] = true;
+    }
+    if (!any) {
+        return norma_ort_fail(ORT_INVALID_ARGUMENT, "%s: axes has %" PRId64 " and no axis of the input, whose shape is %s",
+                              l->name, l->axes_count ? l->axes[0] : -1, norma_ort_shape_text(x).text);
     }
     int64_t shape[NORMA_MAX_RANK];
     int axes[NORMA_MAX_RANK], axes_count = 0, rank = 0;
@@ -171,7 +173,8 @@ static OrtStatus *make_plan(preparation *s)
     return status == NORMA_SUCCESS ? NULL : norma_ort_fail_norma(status, l->name);
 }
 
-static OrtStatus *prepare(preparation *s)
+/* What can be told without a plan: the descriptor, and where operands come from. */
+static OrtStatus *settle(preparation *s)
 {
     const layer *l = s->layer;
     prepared *p = s->p;
@@ -184,7 +187,14 @@ static OrtStatus *prepare(preparation *s)
     if (!status && l->residual_after && s->in[INPUT_RESIDUAL].data) {
         status = prepare_residual_after(s);
     }
-    status = status ? status : prepare_bias(s);
+    return status ? status : prepare_bias(s);
+}
+
+static OrtStatus *prepare(preparation *s)
+{
+    prepared *p = s->p;
+    const tensor *x = &s->in[INPUT_X];
+    OrtStatus *status = settle(s);
     if (!status) {
         const int64_t count = norma_ort_count(x, 0, x->rank);
         p->block_bytes = p->blocks ? (size_t)(count / p->blocks) * norma_ort_dtype_size(x->dtype) : 0;
@@ -192,6 +202,13 @@ static OrtStatus *prepare(preparation *s)
         status = make_plan(s);
     }
     return status ? status : allocate(s);
+}
+
+OrtStatus *norma_ort_check(const layer *l, const tensor in[LAYER_INPUTS])
+{
+    prepared p = {0};
+    preparation s = {.layer = l, .in = in, .p = &p};
+    return settle(&s);
 }
 
 OrtStatus *norma_ort_prepare(const layer *l, const tensor in[LAYER_INPUTS], prepared **out)

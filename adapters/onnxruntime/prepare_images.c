@@ -97,8 +97,9 @@ OrtStatus *norma_ort_prepare_group_norm(preparation *s)
                               norma_ort_shape_text(x).text, groups);
     }
     s->desc = norma_group_norm_desc(m.n, m.c, m.spatial, groups, m.layout, x->dtype);
-    /* Opset 18 has a scale for each group, opset 21 for each channel: it is of one length or the other. */
-    s->desc.affine_of_groups = groups != m.c && scale->rank == 1 && scale->shape[0] == groups;
+    /* Opset 18 has a scale for each group, opset 21 for each channel. Where the opset is not known, the length tells. */
+    s->desc.affine_of_groups =
+        groups != m.c && l->group_scale != SCALE_OF_CHANNELS && scale->rank == 1 && scale->shape[0] == groups;
     s->channels = m.c;
     OrtStatus *status = norma_ort_take_scale_and_shift(s, s->desc.affine_of_groups ? groups : m.c);
     return status ? status : take_image_residual(s, &m);

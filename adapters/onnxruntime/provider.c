@@ -71,11 +71,11 @@ static OrtStatus *claim(const provider *p, const graph *g, const chain *c, OrtEp
 static OrtStatus *get_capability(OrtEp *self, const OrtGraph *source, OrtEpGraphSupportInfo *support)
 {
     graph g;
-    OrtStatus *status = norma_ort_graph_read(source, &g);
+    OrtStatus *status = norma_ort_graph_read(source, false, &g);
     if (status) {
         return status;
     }
-    bool *taken = calloc((size_t)g.nodes + 1, sizeof *taken);
+    int *taken = calloc((size_t)g.nodes + 1, sizeof *taken);
     if (!taken) {
         status = norma_ort_fail(ORT_FAIL, "out of memory for a graph");
     }
@@ -83,7 +83,7 @@ static OrtStatus *get_capability(OrtEp *self, const OrtGraph *source, OrtEpGraph
         chain c;
         if (norma_ort_chain_match(&g, i, taken, &c)) {
             for (int k = 0; k < c.nodes; k++) {
-                taken[c.node[k]] = true;
+                taken[c.node[k]] = 1 + c.node[(k + 1) % c.nodes];
             }
             status = claim((const provider *)(void *)self, &g, &c, support);
         }
@@ -130,7 +130,7 @@ static OrtStatus *find_places(const graph *g, const OrtNode *fused, layer *l)
 static OrtStatus *compile_graph(const graph *g, const OrtNode *fused, layer *l)
 {
     chain c = {0};
-    bool *taken = calloc((size_t)g->nodes + 1, sizeof *taken);
+    int *taken = calloc((size_t)g->nodes + 1, sizeof *taken);
     bool found = false;
     for (int i = 0; taken && i < g->nodes && !found; i++) {
         found = norma_ort_chain_match(g, i, taken, &c) && c.nodes == g->nodes;
@@ -157,7 +157,7 @@ static OrtStatus *compile_one(const OrtGraph *source, const OrtNode *fused, OrtN
     if (!made) {
         return norma_ort_fail(ORT_FAIL, "out of memory for a layer");
     }
-    OrtStatus *status = norma_ort_graph_read(source, &g);
+    OrtStatus *status = norma_ort_graph_read(source, true, &g);
     if (!status) {
         status = compile_graph(&g, fused, &made->layer);
         norma_ort_graph_free(&g);
@@ -294,6 +294,20 @@ static bool is_stream_aware(const OrtEpFactory *self)
     return false;
 }
 
+/* One for the process: sessions that outlive the library's registration call it when they end. */
+static factory the_factory = {.callbacks = {.ort_version_supported = PROVIDER_API,
+                                            .GetName = get_factory_name,
+                                            .GetVendor = get_vendor,
+                                            .GetVendorId = get_vendor_id,
+                                            .GetVersion = get_version,
+                                            .GetSupportedDevices = get_devices,
+                                            .CreateEp = create_provider,
+                                            .ReleaseEp = release_provider,
+                                            .CreateAllocator = create_allocator,
+                                            .ReleaseAllocator = release_allocator,
+                                            .CreateDataTransfer = create_transfer,
+                                            .IsStreamAware = is_stream_aware}};
+
 NORMA_EXPORT OrtStatus *CreateEpFactories(const char *name, const OrtApiBase *base, const OrtLogger *logger,
                                           OrtEpFactory **factories, size_t room, size_t *count)
 {
@@ -303,30 +317,17 @@ NORMA_EXPORT OrtStatus *CreateEpFactories(const char *name, const OrtApiBase *ba
     if (status) {
         return status;
     }
-    factory *f = room ? calloc(1, sizeof *f) : NULL;
-    if (!f) {
-        return norma_ort_fail(ORT_FAIL, "out of memory for the execution provider");
+    if (!room) {
+        return norma_ort_fail(ORT_INVALID_ARGUMENT, "there is no room for a factory");
     }
-    f->api = norma_ort->GetEpApi();
-    f->callbacks.ort_version_supported = PROVIDER_API;
-    f->callbacks.GetName = get_factory_name;
-    f->callbacks.GetVendor = get_vendor;
-    f->callbacks.GetVendorId = get_vendor_id;
-    f->callbacks.GetVersion = get_version;
-    f->callbacks.GetSupportedDevices = get_devices;
-    f->callbacks.CreateEp = create_provider;
-    f->callbacks.ReleaseEp = release_provider;
-    f->callbacks.CreateAllocator = create_allocator;
-    f->callbacks.ReleaseAllocator = release_allocator;
-    f->callbacks.CreateDataTransfer = create_transfer;
-    f->callbacks.IsStreamAware = is_stream_aware;
-    factories[0] = &f->callbacks;
+    the_factory.api = norma_ort->GetEpApi();
+    factories[0] = &the_factory.callbacks;
     *count = 1;
     return NULL;
 }
 
 NORMA_EXPORT OrtStatus *ReleaseEpFactory(OrtEpFactory *f)
 {
-    free(f);
+    (void)f;
     return NULL;
 }

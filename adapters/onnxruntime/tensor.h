@@ -46,8 +46,9 @@ void norma_ort_copy(const tensor_copy *copy, const void *source, void *target);
 /* count elements from one type to another. source and target may be the same where the types are. */
 void norma_ort_convert(const void *source, norma_dtype from, void *target, norma_dtype to, int64_t count);
 
-/* target[r][i] = base[r][i] + vectors[r / rows_per_vector][i] + bias[i] for rows [first, last) of width elements, rounded once;
- * vectors and bias may be NULL. target may be base. */
+/* target[r][i] = base[r][i] + vectors[r / rows_per_vector][i] + bias[i] for rows [first, last) of width elements, from left to
+ * right: f32 rounded after each addition, f16 and bf16 summed in f64, which becomes f32 and then the type. vectors and bias may
+ * be NULL. target may be base. */
 typedef struct tensor_add {
     norma_dtype dtype;
     int64_t rows, width, rows_per_vector;
