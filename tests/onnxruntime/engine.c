@@ -1,5 +1,6 @@
 #include "runner.h"
 
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -64,10 +65,61 @@ bool engine_start(const char *adapter)
 void engine_stop(void)
 {
     ort->ReleaseMemoryInfo(cpu_memory);
-    if (provider_registered) {
-        engine_ok(ort->UnregisterExecutionProviderLibrary(env, "norma"));
-    }
+    engine_unload();
     ort->ReleaseEnv(env);
+}
+
+bool engine_unload(void)
+{
+    const bool registered = provider_registered;
+    provider_registered = false;
+    return !registered || engine_ok(ort->UnregisterExecutionProviderLibrary(env, "norma"));
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * An engine that knows fewer versions of the API
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static uint32_t latest_version;
+
+static const OrtApi *get_older_api(uint32_t version)
+{
+    return version <= latest_version ? OrtGetApiBase()->GetApi(version) : NULL;
+}
+
+static const char *get_older_name(void)
+{
+    return "1.0.0";
+}
+
+static void *find_function(const char *name)
+{
+    void *library = dlopen(adapter_path, RTLD_NOW);
+    return library ? dlsym(library, name) : NULL;
+}
+
+void engine_be_older(uint32_t version)
+{
+    static const OrtApiBase base = {get_older_api, get_older_name};
+    OrtStatus *(*add_operators)(OrtSessionOptions *, const OrtApiBase *);
+    OrtStatus *(*make_factories)(const char *, const OrtApiBase *, const OrtLogger *, OrtEpFactory **, size_t, size_t *);
+    *(void **)&add_operators = find_function("RegisterCustomOps");
+    *(void **)&make_factories = find_function("CreateEpFactories");
+    OrtSessionOptions *options;
+    if (!add_operators || !make_factories || !engine_ok(ort->CreateSessionOptions(&options))) {
+        answer_error("the adapter cannot be loaded");
+        return;
+    }
+    OrtEpFactory *factory;
+    size_t count;
+    latest_version = version;
+    char sentence[sizeof failure] = "";
+    if (!engine_ok(add_operators(options, &base))) {
+        snprintf(sentence, sizeof sentence, "%s", failure);
+    }
+    const bool made = engine_ok(make_factories("older", &base, NULL, &factory, 1, &count));
+    printf("ok\t%s\t%s\n", sentence, made ? "" : failure);
+    ort->ReleaseSessionOptions(options);
 }
 
 static bool add_provider(OrtSessionOptions *options)

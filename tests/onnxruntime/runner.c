@@ -3,9 +3,25 @@
  * input, words separated by tabs; answers each with one line, "ok" or "error" first.
  *
  *     open SESSION MODEL ROUTE THREADS [KEY=VALUE ...]    ROUTE: off, ops (custom operators) or ep (execution provider)
- *     run SESSION PREFIX [NAME TYPE SHAPE FILE ...]       outputs go to PREFIX.0, …; the answer has a name, type and shape of
- * each time SESSION SECONDS [NAME TYPE SHAPE FILE ...]     the answer has the least and the median time of a run, in
- * microseconds close SESSION soak COUNT PARALLEL MODEL ROUTE THREADS [NAME …]    opens, runs and closes sessions; see soak.c
+ *
+ *     run SESSION PREFIX [NAME TYPE SHAPE FILE ...]       outputs go to PREFIX.0, …
+ *         answers with a name, type and shape of each
+ *
+ *     time SESSION SECONDS [NAME TYPE SHAPE FILE ...]
+ *         answers with the least and the median time of a run, in microseconds
+ *
+ *     close SESSION
+ *
+ *     soak COUNT PARALLEL MODEL ROUTE THREADS [NAME …]    opens, runs and closes sessions; see soak.c
+ *
+ *     crowd SESSION THREADS RUNS SETS [NAME …]            runs one session on several threads, with sets of inputs in turns
+ *         answers with how many runs failed and how many differed from the first one with their inputs
+ *
+ *     unload                                              unregisters the provider's library, whatever sessions there are
+ *
+ *     older VERSION                                       loads the adapter into an engine of 1.VERSION
+ *         answers with what the custom operators and the provider say, empty where they do not mind
+ *
  *     version
  *
  * SESSION is a number below 64, TYPE ONNX's number of an element type, SHAPE extents separated by commas, FILE raw bytes.
@@ -91,6 +107,29 @@ static void serve_soak(char **words, int count)
     tensors_free(&inputs);
 }
 
+static void serve_crowd(char **words, int count)
+{
+    session *s = find_session(count > 4 ? words[1] : NULL);
+    const int sets = count > 4 ? atoi(words[4]) : 0;
+    static tensors inputs[CROWD_MAX_SETS];
+    if (!s) {
+        return;
+    }
+    bool good = sets > 0 && sets <= CROWD_MAX_SETS && (count - 5) % sets == 0;
+    for (int i = 0; i < sets && good; i++) {
+        const int each = (count - 5) / sets;
+        good = tensors_read(&inputs[i], words + 5 + i * each, each);
+    }
+    if (good) {
+        crowd(s, atoi(words[2]), atoi(words[3]), inputs, sets);
+    } else {
+        answer_error("crowd SESSION THREADS RUNS SETS");
+    }
+    for (int i = 0; i < CROWD_MAX_SETS; i++) {
+        tensors_free(&inputs[i]);
+    }
+}
+
 static void serve_close(char **words, int count)
 {
     session *s = find_session(count > 1 ? words[1] : NULL);
@@ -113,6 +152,16 @@ static void serve(char **words, int count)
         serve_close(words, count);
     } else if (!strcmp(words[0], "soak")) {
         serve_soak(words, count);
+    } else if (!strcmp(words[0], "crowd")) {
+        serve_crowd(words, count);
+    } else if (!strcmp(words[0], "unload")) {
+        if (engine_unload()) {
+            puts("ok");
+        } else {
+            answer_error(NULL);
+        }
+    } else if (!strcmp(words[0], "older")) {
+        engine_be_older(count > 1 ? (uint32_t)atoi(words[1]) : 0);
     } else if (!strcmp(words[0], "version")) {
         printf("ok\t%s\n", OrtGetApiBase()->GetVersionString());
     } else {

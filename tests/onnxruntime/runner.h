@@ -23,6 +23,8 @@ typedef struct tensors {
 bool engine_start(const char *adapter);
 void engine_stop(void);
 bool engine_ok(OrtStatus *status);
+bool engine_unload(void);
+void engine_be_older(uint32_t version);
 
 /* One line: the sentence, or with NULL the latest failure's. */
 void answer_error(const char *sentence);
@@ -40,6 +42,8 @@ void tensors_answer(const tensors *t, const char *prefix);
 bool tensors_equal(const tensors *a, const tensors *b);
 void tensors_free(tensors *t);
 
+#define CROWD_MAX_SETS 32
+void crowd(session *s, int parallel, int runs, const tensors *inputs, int sets);
 void soak(int count, int parallel, const char *model, const char *route, int threads, const tensors *inputs);
 
 #endif

@@ -84,3 +84,60 @@ void soak(int count, int parallel, const char *model, const char *route, int thr
     tensors_free(&expected);
     ort->ReleaseSessionOptions(options);
 }
+
+/* ------------------------------------------------------------------------------------------------------------
+ * One session, several threads
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct crowd_job {
+    session *session;
+    const tensors *inputs, *expected;
+    int sets, runs;
+    atomic_uint started;
+    atomic_int failed, different;
+} crowd_job;
+
+static void *run_in_crowd(void *argument)
+{
+    crowd_job *job = argument;
+    unsigned state = atomic_fetch_add(&job->started, 1);
+    for (int i = 0; i < job->runs; i++) {
+        state = state * 1664525u + 1013904223u;
+        const int set = (int)((state >> 16) % (unsigned)job->sets);
+        tensors outputs = {0};
+        if (!session_run(job->session, &job->inputs[set], &outputs)) {
+            atomic_fetch_add(&job->failed, 1);
+        } else if (!tensors_equal(&outputs, &job->expected[set])) {
+            atomic_fetch_add(&job->different, 1);
+        }
+        tensors_free(&outputs);
+    }
+    return NULL;
+}
+
+/* Answers: runs that failed, runs that differed from the first one with the same inputs, which ran alone. */
+void crowd(session *s, int parallel, int runs, const tensors *inputs, int sets)
+{
+    static tensors expected[CROWD_MAX_SETS];
+    crowd_job job = {.session = s, .inputs = inputs, .expected = expected, .sets = sets, .runs = runs};
+    bool good = true;
+    for (int i = 0; i < sets && good; i++) {
+        good = session_run(s, &inputs[i], &expected[i]);
+    }
+    pthread_t threads[64];
+    int count = 0;
+    while (good && count < parallel && count < 64 && !pthread_create(&threads[count], NULL, run_in_crowd, &job)) {
+        count++;
+    }
+    for (int i = 0; i < count; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    if (good && count == parallel) {
+        printf("ok\t%d\t%d\n", atomic_load(&job.failed), atomic_load(&job.different));
+    } else {
+        answer_error(good ? "a thread cannot be started" : NULL);
+    }
+    for (int i = 0; i < sets; i++) {
+        tensors_free(&expected[i]);
+    }
+}

@@ -284,13 +284,152 @@ class ModelsTest(EngineTest):
 
         self.chain(build, 1, ["layer_norm+relu"])
 
-    def test_what_norma_does_not_compute_is_left_alone(self):
-        """A type of no norm, an operator without the attribute it needs: the engine itself says what it makes of them."""
+    def test_scale_that_depends_on_the_sum(self):
+        """A norm's own scale or bias, made of the sum before it: that sum stays."""
+
+        def parameter(b, s, way):
+            if way == "itself":
+                return s
+            return b.op("Abs", b.op("ReduceMean", s, b.integers_of(0, 1), keepdims=0))
+
+        for way in ["itself", "mean"]:
+            for as_scale in [True, False]:
+
+                def build(b):
+                    s = b.op("Add", b.feed("x", (3, 6, 32)), b.feed("r", (3, 6, 32)))
+                    made = parameter(b, s, way)
+                    b.end(b.op("LayerNormalization", s, *([made] if as_scale else [b.weights((32,)), made])))
+
+                nodes = self.chain(build, 1, ["layer_norm"], close=1e-5)
+                self.assertIn("Add", nodes, (way, as_scale))
+
+    def test_chains_that_would_wait_for_each_other(self):
+        """Each of two norms' sums would need the other's result, or a modulation what needs its own sum."""
+
+        def crossed(b):
+            x = b.feed("x", (3, 6, 32))
+            u, v = b.layer_norm(x, 32), b.rms_norm(x, 32)
+            b.end(b.op("Sub", b.op("Add", u, b.op("Exp", v)), b.op("Add", v, b.op("Exp", u))))
+
+        def through_another(b):
+            s = b.op("Add", b.feed("x", (3, 6, 32)), b.feed("r", (3, 6, 32)))
+            t = b.op("Add", b.layer_norm(b.op("Exp", b.feed("z", (3, 6, 32))), 32), s)
+            b.end(b.op("Mul", b.op("LayerNormalization", s, b.constant("ones", Array(np.ones(32)))), t))
+
+        def two_sums(b):
+            a, r = b.feed("a", (3, 6, 32)), b.feed("r", (3, 6, 32))
+            u, v = b.layer_norm(a, 32), b.layer_norm(r, 32)
+            p = b.op("Add", u, b.op("Neg", v))
+            q = b.op("Add", v, b.op("Neg", u))
+            b.end(b.op("Mul", p, q))
+
+        for build in [crossed, through_another, two_sums]:
+            self.chain(build, 2, close=1e-5)
+
+    def test_long_ways_to_a_sum(self):
+        """What a parameter depends on is followed for as far as it goes."""
+
+        def build(b):
+            y = b.op("LayerNormalization", b.feed("x", (3, 6, 32)), b.constant("ones", Array(np.ones(32))))
+            scale = b.feed("scale", (32,))
+            for _ in range(300):
+                scale = b.op("Neg", b.op("Sin", scale))
+            b.end(b.op("Mul", y, scale))
+
+        self.chain(build, 1, ["layer_norm"])
+
+    def test_scalars_that_are_only_close(self):
+        """1.0001 is not 1, 0.50009 not a half, in types that can tell."""
+
+        def plus(b):
+            y = b.op("LayerNormalization", b.feed("x", (3, 6, 32)), b.constant("ones", Array(np.ones(32))))
+            b.end(b.op("Mul", y, b.op("Add", b.scalar(1.0001), b.feed("scale", (3, 1, 32)))))
+
+        self.assertEqual(self.chain(plus, 1), ["Add", "norma"])
+
+        def gelu(b):
+            y = b.batch_norm(b.feed("x", (2, 8, 5, 7)), 8)
+            e = b.op("Add", b.op("Erf", b.op("Div", y, b.scalar(2**0.5))), b.scalar(1))
+            b.end(b.op("Mul", b.op("Mul", y, e), b.scalar(0.50009)))
+
+        self.assertGreater(len(self.chain(gelu, 1)), 1)
+
+    def test_unused_result(self):
+        """A norm for its mean alone is the engine's."""
+
+        def build(b):
+            b.node("LayerNormalization", [b.feed("x", (3, 6, 32)), b.weights((32,))], ["unused", "mean"])
+            b.end(b.op("Neg", "mean"))
+
+        self.assertNotIn("norma", self.chain(build, 0))
+
+    def test_constant_x(self):
+        """The engine computes norms of constants when it loads the model, unless an operator of norma's stands in the way."""
+        for op, shape, config in [
+            ("instance_norm", (3, 8, 5), {}),
+            ("batch_norm", (3, 8, 5), {}),
+            ("layer_norm", (3, 8, 5), {"optimization.disable_specified_optimizers": "ConstantFolding"}),
+        ]:
+            b = Builder()
+            x = b.weights(shape)
+            if op == "instance_norm":
+                y = b.op("InstanceNormalization", x, b.weights((8,)), b.weights((8,)))
+            else:
+                y = getattr(b, op)(x, 5 if op == "layer_norm" else 8)
+            b.end(b.op("Add", y, b.feed("q", shape)))
+            stock, _ = self.outputs(b, "off")
+            result, _ = self.outputs(b, "ops", **{"norma.batch_norm": 1}, **config)
+            self.assert_close(result["y"], stock["y"].values, "f32")
+
+    def test_rank_that_the_engine_does_not_know(self):
+        """A custom operator whose input's shape nobody declares says nothing about its result's."""
         b = Builder()
-        x = b.feed("x", (2, 8, 4))
-        b.end(b.op("GroupNormalization", x, b.weights((8,)), b.weights((8,))))
-        with self.assertRaisesRegex(EngineError, "num_groups"):
-            self.engine.open(b, "ep")
+        b.feeds["x"] = Array(b.random.standard_normal((3, 32)))
+        b.input("x", "f32", None)
+        y = b.op("MeanVarianceNormalization", "x", axes=[1])
+        b.end(b.op("Add", b.op("Exp", y), b.op("ReduceMean", y, b.integers_of(-1), keepdims=1)))
+        stock, _ = self.outputs(b, "off")
+        for route in ["ops", "ep"]:
+            result, plans = self.outputs(b, route)
+            self.assertEqual(len(plans), 1)
+            self.assert_close(result["y"], stock["y"].values, "f32", 40)
+
+    def test_what_norma_does_not_compute_is_left_alone(self):
+        """As far as the model tells: the engine then computes it, or says what it makes of it."""
+
+        def spatial(b):
+            x = b.feed("x", (2, 3, 4))
+            b.end(b.op("BatchNormalization", x, *[b.positive((3, 4)) for _ in range(4)], spatial=0))
+
+        def many_axes(b):
+            b.end(b.op("MeanVarianceNormalization", b.feed("x", (2,) * 12), axes=[0, 2, 4, 6, 8, 10]))
+
+        def no_epsilon(b):
+            b.end(b.op("LayerNormalization", b.feed("x", (3, 32)), b.weights((32,)), epsilon=float("inf")))
+
+        def mean_of_rms_norm(b):
+            x, r = b.feed("x", (3, 32)), b.feed("r", (3, 32))
+            outputs = ["y", "mean", "rstd", "sum"]
+            b.node("SkipSimplifiedLayerNormalization", [x, r, b.weights((32,))], outputs, "com.microsoft")
+            b.output("y")
+            b.output("mean")
+
+        for build, opset in [(spatial, 7), (many_axes, 21), (no_epsilon, 21), (mean_of_rms_norm, 21)]:
+            with self.subTest(build.__name__):
+                self.assertNotIn("norma", self.chain(build, 0, opset=opset))
+
+        def steep(b):
+            b.end(b.op("LeakyRelu", b.batch_norm(b.feed("x", (2, 8, 5, 7), scale=0.1), 8), alpha=float("inf")))
+
+        b = Builder()
+        steep(b)
+        self.assertEqual(self.nodes(b), ["norma", "LeakyRelu"])
+        for attributes, length, sentence in [({}, 8, "num_groups"), ({"num_groups": 4}, 4, "Incompatible dimensions")]:
+            b = Builder()
+            x = b.feed("x", (2, 8, 4))
+            b.end(b.op("GroupNormalization", x, b.weights((length,)), b.weights((length,)), **attributes))
+            with self.assertRaisesRegex(EngineError, sentence):
+                self.engine.open(b, "ep")
 
 
 if __name__ == "__main__":
