@@ -20,7 +20,7 @@ typedef struct pool {
     size_t count;
     atomic_size_t next;
     unsigned loop; /* counts loops, so that a worker joins each once */
-    int busy, stop;
+    int started, busy, stop;
 } pool;
 
 static void take_indices(pool *p)
@@ -73,6 +73,17 @@ static void parallel_for(void *argument, size_t count, norma_task task, void *ta
     pthread_mutex_unlock(&p->one_loop);
 }
 
+static void pool_stop(pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->stop = 1;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+    for (int i = 0; i < p->started; i++) {
+        pthread_join(p->threads[i], NULL);
+    }
+}
+
 static int pool_start(pool *p)
 {
     pthread_mutex_init(&p->lock, NULL);
@@ -80,21 +91,12 @@ static int pool_start(pool *p)
     pthread_cond_init(&p->changed, NULL);
     for (int i = 0; i < WORKERS; i++) {
         if (pthread_create(&p->threads[i], NULL, work, p)) {
+            pool_stop(p);
             return 0;
         }
+        p->started++;
     }
     return 1;
-}
-
-static void pool_stop(pool *p)
-{
-    pthread_mutex_lock(&p->lock);
-    p->stop = 1;
-    pthread_cond_broadcast(&p->changed);
-    pthread_mutex_unlock(&p->lock);
-    for (int i = 0; i < WORKERS; i++) {
-        pthread_join(p->threads[i], NULL);
-    }
 }
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -128,7 +130,11 @@ int main(void)
         gamma[c] = 1, beta[c] = (float)c / C;
     }
 
-    norma_context *context = pool_start(&workers) ? make_context(&workers) : NULL;
+    if (!pool_start(&workers)) {
+        fprintf(stderr, "a thread cannot be started\n");
+        return 1;
+    }
+    norma_context *context = make_context(&workers);
     norma_plan *plan = context ? load_layer(context) : NULL;
     if (!plan) {
         fprintf(stderr, "%s\n", norma_last_error());
