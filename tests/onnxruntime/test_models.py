@@ -304,26 +304,27 @@ class ModelsTest(EngineTest):
                 self.assertIn("Add", nodes, (way, as_scale))
 
     def test_chains_that_would_wait_for_each_other(self):
-        """Each of two norms' sums would need the other's result, or a modulation what needs its own sum."""
+        """Each of two norms would need what the other makes: its result, its sum before, its mean."""
 
         def crossed(b):
             x = b.feed("x", (3, 6, 32))
             u, v = b.layer_norm(x, 32), b.rms_norm(x, 32)
             b.end(b.op("Sub", b.op("Add", u, b.op("Exp", v)), b.op("Add", v, b.op("Exp", u))))
 
-        def through_another(b):
-            s = b.op("Add", b.feed("x", (3, 6, 32)), b.feed("r", (3, 6, 32)))
-            t = b.op("Add", b.layer_norm(b.op("Exp", b.feed("z", (3, 6, 32))), 32), s)
-            b.end(b.op("Mul", b.op("LayerNormalization", s, b.constant("ones", Array(np.ones(32)))), t))
+        def by_sums(b):
+            one = b.constant("ones", Array(np.ones(32)))
+            sums = [b.op("Add", b.feed("x%d" % i, (3, 6, 32)), b.feed("r%d" % i, (3, 6, 32))) for i in range(2)]
+            norms = [b.op("LayerNormalization", s, one) for s in sums]
+            b.end(b.op("Sub", b.op("Mul", norms[0], sums[1]), b.op("Mul", norms[1], sums[0])))
 
-        def two_sums(b):
-            a, r = b.feed("a", (3, 6, 32)), b.feed("r", (3, 6, 32))
-            u, v = b.layer_norm(a, 32), b.layer_norm(r, 32)
-            p = b.op("Add", u, b.op("Neg", v))
-            q = b.op("Add", v, b.op("Neg", u))
-            b.end(b.op("Mul", p, q))
+        def by_means(b):
+            inputs = [b.feed("x%d" % i, (3, 6, 32)) for i in range(2)]
+            for i in range(2):
+                b.node("LayerNormalization", [inputs[i], b.weights((32,))], ["y_%d" % i, "mean_%d" % i])
+            residuals = [b.op("Mul", inputs[i], "mean_%d" % (1 - i)) for i in range(2)]
+            b.end(b.op("Sub", *[b.op("Add", "y_%d" % i, residuals[i]) for i in range(2)]))
 
-        for build in [crossed, through_another, two_sums]:
+        for build in [crossed, by_sums, by_means]:
             self.chain(build, 2, close=1e-5)
 
     def test_long_ways_to_a_sum(self):
