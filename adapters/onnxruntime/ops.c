@@ -148,7 +148,7 @@ static OrtStatus *read_batch_norm(const attribute_reader *reader, layer *l)
     if (!status && !spatial) {
         return norma_ort_fail(ORT_NOT_IMPLEMENTED, "%s: spatial = 0, of before opset 9, is not supported", l->name);
     }
-    if (!status && !(l->momentum >= 0 && l->momentum <= 1)) {
+    if (!status && l->training && !(l->momentum >= 0 && l->momentum <= 1)) {
         return norma_ort_fail(ORT_INVALID_ARGUMENT, "%s: momentum is %g, expected 0 to 1", l->name, l->momentum);
     }
     return status;

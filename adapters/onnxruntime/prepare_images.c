@@ -30,7 +30,7 @@ OrtStatus *norma_ort_prepare_batch_norm(preparation *s)
     s->desc = norma_batch_norm_desc(m.n, m.c, m.spatial, m.layout, x->dtype);
     s->desc.statistics = l->training ? NORMA_STATISTICS_OF_BATCH : NORMA_STATISTICS_GIVEN;
     s->desc.momentum_mode = NORMA_MOMENTUM_OF_RUNNING;
-    s->desc.momentum = l->momentum;
+    s->desc.momentum = l->training ? l->momentum : s->desc.momentum; /* else it may be anything */
     s->desc.running_unbiased = 0;
     if (!s->in[INPUT_MEAN].data || !s->in[INPUT_VARIANCE].data) {
         return norma_ort_fail(ORT_INVALID_ARGUMENT, "%s: mean and variance are needed", l->name);

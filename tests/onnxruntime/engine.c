@@ -77,7 +77,7 @@ bool engine_unload(void)
 }
 
 /* ------------------------------------------------------------------------------------------------------------
- * An engine that knows fewer versions of the API
+ * Engines as older ones are: what the adapter has of one comes from the base that it was loaded with last
  * ------------------------------------------------------------------------------------------------------------ */
 
 static uint32_t latest_version;
@@ -92,10 +92,56 @@ static const char *get_older_name(void)
     return "1.0.0";
 }
 
+static size_t strict_nodes, nodes_of_graph;
+
+static OrtStatus *count_nodes_strictly(const OrtGraph *graph, size_t *count)
+{
+    OrtStatus *status = ort->Graph_GetNumNodes(graph, count);
+    nodes_of_graph = status ? 0 : *count;
+    return status;
+}
+
+static OrtStatus *count_consumers_strictly(const OrtValueInfo *value, size_t *count)
+{
+    return nodes_of_graph <= strict_nodes ? ort->CreateStatus(ORT_FAIL, "nodes of other graphs use this value, too")
+                                          : ort->ValueInfo_GetValueNumConsumers(value, count);
+}
+
+static const OrtApi *get_strict_api(uint32_t version)
+{
+    static OrtApi api;
+    api = *ort;
+    api.Graph_GetNumNodes = count_nodes_strictly;
+    api.ValueInfo_GetValueNumConsumers = count_consumers_strictly;
+    return version <= ORT_API_VERSION ? &api : NULL;
+}
+
+static const char *get_name(void)
+{
+    return OrtGetApiBase()->GetVersionString();
+}
+
 static void *find_function(const char *name)
 {
     void *library = dlopen(adapter_path, RTLD_NOW);
     return library ? dlsym(library, name) : NULL;
+}
+
+void engine_be_strict(size_t nodes)
+{
+    static const OrtApiBase strict = {get_strict_api, get_name};
+    OrtStatus *(*add_operators)(OrtSessionOptions *, const OrtApiBase *);
+    *(void **)&add_operators = find_function("RegisterCustomOps");
+    OrtSessionOptions *options = options_make("ep", 1, NULL, 0);
+    strict_nodes = nodes;
+    if (options && add_operators && engine_ok(add_operators(options, nodes ? &strict : OrtGetApiBase()))) {
+        puts("ok");
+    } else {
+        answer_error(NULL);
+    }
+    if (options) {
+        ort->ReleaseSessionOptions(options);
+    }
 }
 
 void engine_be_older(uint32_t version)

@@ -22,6 +22,9 @@
  *     older VERSION                                       loads the adapter into an engine of 1.VERSION
  *         answers with what the custom operators and the provider say, empty where they do not mind
  *
+ *     strict NODES                                        from now on the adapter cannot ask who uses values of graphs of so
+ * few nodes, as engines of 1.23 end the process when it does so of a node to compile; 0: it can again
+ *
  *     version
  *
  * SESSION is a number below 64, TYPE ONNX's number of an element type, SHAPE extents separated by commas, FILE raw bytes.
@@ -162,6 +165,8 @@ static void serve(char **words, int count)
         }
     } else if (!strcmp(words[0], "older")) {
         engine_be_older(count > 1 ? (uint32_t)atoi(words[1]) : 0);
+    } else if (!strcmp(words[0], "strict")) {
+        engine_be_strict(count > 1 ? (size_t)atoi(words[1]) : 0);
     } else if (!strcmp(words[0], "version")) {
         printf("ok\t%s\n", OrtGetApiBase()->GetVersionString());
     } else {

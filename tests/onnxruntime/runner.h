@@ -25,6 +25,7 @@ void engine_stop(void);
 bool engine_ok(OrtStatus *status);
 bool engine_unload(void);
 void engine_be_older(uint32_t version);
+void engine_be_strict(size_t nodes);
 
 /* One line: the sentence, or with NULL the latest failure's. */
 void answer_error(const char *sentence);

@@ -66,7 +66,7 @@ class OpTest(EngineTest):
                 x, scale, shift = self.array(shape, dtype), self.array((c,), parameters), self.array((c,), parameters)
                 mean, variance = self.array((c,), statistics), self.positive((c,), statistics)
                 arrays = {"x": x, "scale": scale, "shift": shift, "mean": mean, "variance": variance}
-                out = self.node("BatchNormalization", arrays, dtype, epsilon=1e-3)
+                out = self.node("BatchNormalization", arrays, dtype, epsilon=1e-3, momentum=2.0)  # without meaning here
                 expected = support.batch_norm(*[a.values for a in arrays.values()], epsilon=f32(1e-3))
                 self.assert_close(out["y"], expected, dtype, 6, what="%s %s %s" % (dtype, statistics, shape))
 

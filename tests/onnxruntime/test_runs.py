@@ -147,7 +147,7 @@ class BadInputTest(EngineTest):
         self.refused("no training_mode", self.model("BatchNormalization", arrays, outputs=["y", "m", "v"]), **arrays)
         self.refused("are outputs", self.model("BatchNormalization", arrays, training_mode=1), **arrays)
         self.refused("spatial = 0", self.model("BatchNormalization", arrays, opset=7, spatial=0), **arrays)
-        self.refused("momentum is 2", self.model("BatchNormalization", arrays, momentum=2.0), **arrays)
+        self.refused("momentum is 2", self.model("BatchNormalization", arrays, outputs=["y", "m", "v"], training_mode=1, momentum=2.0), **arrays)
 
     def test_types(self):
         x, scale = self.array((2, 64), "f16"), self.array((64,))
@@ -198,6 +198,31 @@ class OlderEngineTest(EngineTest):
                 self.assertEqual("" == sentence, expected == "", answer)
         x, scale = self.array((2, 3, 64)), self.array((64,))
         self.engine.once(layer_norm_model(), "ep", x=x, scale=scale)
+
+
+    def test_values_of_a_node_to_compile(self):
+        """Who uses them is not asked of the engine: 1.23 would end the process."""
+        model = Model()
+        for name in ["x", "r"]:
+            model.input(name, "f32", (2, 3, 64))
+        model.constant("scale", self.array((64,)))
+        model.node("Exp", ["x"], ["e"])
+        model.node("Add", ["e", "r"], ["sum"])
+        model.node("LayerNormalization", ["sum", "scale"], ["n"])
+        model.node("Relu", ["n"], ["a"])
+        for name in ["a", "sum"]:
+            model.output(model.node("Neg", [model.node("Sin", [name], ["sin_" + name])], ["y_" + name]))
+        inputs = {"x": self.array((2, 3, 64)), "r": self.array((2, 3, 64))}
+        expected = self.engine.once(model, "off", **inputs)
+        self.engine.request("strict", 3)
+        try:
+            self.engine.plans()
+            result = self.engine.once(model, "ep", **inputs)
+            self.assertIn("add+layer_norm+relu", "".join(self.engine.plans()))
+        finally:
+            self.engine.request("strict", 0)
+        for name in expected:
+            self.assert_close(result[name], expected[name].values, "f32")
 
 
 class OneSessionTest(EngineTest):
