@@ -75,15 +75,18 @@ static inline norma_set norma_set_of_saved(const norma_normalizer *normalizer, d
         const norma_partial partial = {1, mean, saved / normalizer->weight};
         return norma_set_of_partial(normalizer, &partial);
     }
-    if (normalizer->saved == NORMA_SAVE_DIVISOR) {
+    const bool inverted = normalizer->saved == NORMA_SAVE_DIVISOR;
+    const double floor = inverted ? normalizer->epsilon : 1 / normalizer->epsilon;
+    const double kept = single ? (double)(float)floor : floor; /* compared as it was rounded, before anything else rounds */
+    const bool above = inverted ? saved > kept : saved < kept;
+    if (inverted) {
         saved = saved == 0 ? 0 : 1 / saved;
     }
     norma_set set = {mean, saved, 1};
     if (saved == 0) {
         set.slope = 0;
     } else if (normalizer->epsilon_mode == NORMA_EPSILON_FLOOR) {
-        const double most = 1 / normalizer->epsilon; /* compared as it was rounded */
-        set.slope = saved < (single ? (double)(float)most : most) ? 1 : 0;
+        set.slope = above ? 1 : 0;
     } else if (normalizer->epsilon_mode == NORMA_EPSILON_OUTSIDE) {
         set.slope = norma_backward_slope(normalizer, 1 / saved - normalizer->epsilon, 1 / saved);
     }

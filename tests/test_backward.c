@@ -337,14 +337,15 @@ static void epsilon_modes(void **state)
     const int rows_and_more[] = {0, 3, 4, 7, 11, 20, 24, 31};
     for (size_t i = 0; i < COUNT_OF(rows_and_more); i++) {
         for (norma_epsilon_mode mode = NORMA_EPSILON_INSIDE; mode <= NORMA_EPSILON_NONE; mode++) {
-            for (int variant = 0; variant < 6; variant++) {
+            for (int variant = 0; variant < 8; variant++) {
+                static const norma_saved saved[] = {NORMA_SAVE_RSTD, NORMA_SAVE_VARIANCE, NORMA_SAVE_DIVISOR, NORMA_SAVE_RSTD};
                 norma_desc desc = geometry(rows_and_more[i], NORMA_F32);
                 desc.epsilon_mode = mode;
-                /* Of Lp norm the root is some ten times as large. The floor is met or not. */
-                desc.epsilon = (variant < 3 ? 0.125 : 3) * (desc.op == NORMA_LP_NORM ? 12 : 1);
-                desc.saved = variant % 2 ? NORMA_SAVE_VARIANCE : NORMA_SAVE_RSTD;
+                /* Of Lp norm the root is some ten times as large. The floor is met or not; as an f32 it is larger than here. */
+                desc.epsilon = (variant < 4 ? 0.1 : 3.2) * (desc.op == NORMA_LP_NORM ? 12 : 1);
+                desc.saved = saved[variant % 4];
                 const gradients_inputs inputs = {
-                    .scale = scaled(&desc), .saved = variant % 3 != 2, .offset = desc.op == NORMA_LP_NORM ? 0 : 1, .spread = 1};
+                    .scale = scaled(&desc), .saved = variant % 4 < 3, .offset = desc.op == NORMA_LP_NORM ? 0 : 1, .spread = 1};
                 random_state random = random_begin((uint64_t)variant);
                 gradients *g = gradients_create(&desc, &inputs, &random);
                 suite_case("mode %d", (int)mode);

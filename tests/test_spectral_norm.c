@@ -456,7 +456,8 @@ static void ways_to_call(void **state)
 static void bad_input(void **state)
 {
     (void)state;
-    float weight[6] = {1, 2, 3, 4, 5, 6}, u[2] = {1, 0}, v[3] = {1, 0, 0}, w[6] = {9, 9}, dw[6] = {0}, grad[6] = {9, 9};
+    _Alignas(64) float weight[6] = {1, 2, 3, 4, 5, 6};
+    float u[2] = {1, 0}, v[3] = {1, 0, 0}, w[6] = {9, 9}, dw[6] = {0}, grad[6] = {9, 9};
     double sigma = 9;
     const int64_t shape[] = {2, 3};
     const norma_spectral_norm_desc good = norma_spectral_norm_desc_of(2, shape, 0, NORMA_F32);
@@ -488,6 +489,7 @@ static void bad_input(void **state)
     REFUSED_ARGS(u, v, "overlaps");
     REFUSED_ARGS(w, weight + 1, "overlaps");
     REFUSED_ARGS(workspace, (char *)&sigma + 1, "workspace");
+    REFUSED_ARGS(workspace, weight, "overlaps");
     REFUSED_GRADIENTS(struct_size, 0, "struct_size");
     REFUSED_GRADIENTS(grad_w, NULL, "args.grad_w");
     REFUSED_GRADIENTS(grad_weight, NULL, "args.grad_weight");

@@ -165,7 +165,9 @@ size_t norma_spectral_norm_workspace(const norma_spectral_norm_desc *desc)
 static norma_status check_args(const spectral *s, const norma_spectral_norm_args *args)
 {
     const int64_t elements = s->height * s->width;
+    spectral laid_out = *s;
     const norma_tensor tensors[] = {
+        {"workspace", args->workspace, NORMA_U8, (int64_t)lay_out(&laid_out, NULL), NORMA_TENSOR_OUT_OPTIONAL, NULL},
         {"weight", args->weight, s->desc.dtype, elements, NORMA_TENSOR_IN, NULL},
         {"u", args->u, s->lane_dtype, s->slices, NORMA_TENSOR_OUT, NULL},
         {"v", args->v, s->lane_dtype, s->outer * s->inner, NORMA_TENSOR_OUT, NULL},
