@@ -134,7 +134,9 @@ void norma_drive_rows(const norma_plan *plan, const norma_args *args)
         .turns = turns,
         .tasks = rows < threads ? rows : threads,
         .sums = problem->sums && (problem->gates ? args->gate : args->residual), /* unless that was a pass of its own */
-        .sum = norma_sum_job_of(plan, args),
     };
+    if (share.sums) {
+        share.sum = norma_sum_job_of(plan, args);
+    }
     norma_drive_tasks(plan, args, share.tasks, normalize_share, &share);
 }

@@ -69,7 +69,6 @@ typedef struct row_writers {
     void (*groups)(const norma_rows_job *job, int64_t first, int64_t last);
     void (*apply)(const norma_rows_job *job, const norma_pieces *pieces);
     bool channels; /* rows have several */
-    bool whole;    /* rows are written whole, not in pieces */
 } row_writers;
 
 /* What pairs are compiled for. */
@@ -183,7 +182,8 @@ INLINE void write_pairs(pair_order order, const row_writers *writers, const norm
 
 enum { PIECES = 3 };
 
-/* Elements of a row that are written after each stage of the next. */
+/* Elements of a row that are written after each stage of the next. Any epilogue, which has no writer of two, takes much to
+ * begin with, and may need the row whole. */
 INLINE int64_t piece_of(const row_writers *writers, const norma_rows_job *job)
 {
     return !writers->two && !writers->channels ? job->length

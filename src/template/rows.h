@@ -199,7 +199,7 @@ static void fitted_one(const out_rows *rows, const row_affine *affine, int64_t b
     write_line(rows, &line, affine, begin, end);
 }
 
-static const row_writers fitted_writers = {.one = fitted_one, .whole = true};
+static const row_writers fitted_writers = {.one = fitted_one};
 
 /* Batch norm and its kin before a ReLU: in the caches a second function call for each run would show. */
 static void apply_clamped(const norma_rows_job *job, const norma_pieces *pieces)
@@ -248,7 +248,9 @@ INLINE void rows_normalize(norma_statistic statistic, const norma_rows_job *job,
     } else {
         normalize_in_turn(statistic, writers, job, first, last);
     }
-    simd_fence();
+    if (NORMA_STREAMS && (job->blocking->stream || order == NORMA_GROUPS)) {
+        simd_fence(); /* where nothing was streamed it would wait for all that is stored */
+    }
 }
 
 INLINE void rows_apply(norma_statistic statistic, const norma_rows_job *job, const norma_pieces *pieces)
